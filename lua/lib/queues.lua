@@ -1,0 +1,99 @@
+--- What scripts ask of a queue: its record, its counts, its end.
+local pack = require("lib.pack")
+local M = {}
+
+--- How many bindings one call may take away; a caller that can wait passes a limit and comes again.
+local ALL = 1000000000
+
+--- The parsed record, or nil where there is no such queue.
+function M.read(prefix, name)
+  local record = redis.call("HGET", prefix .. "queues", name)
+  if not record then
+    return nil
+  end
+  local auto_delete, incarnation, timeout_ms, rest = string.match(record, "^%d(%d);(%d+);(%d+);()")
+  if not auto_delete then
+    return { record = record, corrupt = true, auto_delete = false, incarnation = "", timeout_ms = 0, owner = "" }
+  end
+  return {
+    record = record,
+    auto_delete = auto_delete == "1",
+    incarnation = incarnation,
+    timeout_ms = tonumber(timeout_ms),
+    owner = pack.read(record, rest),
+  }
+end
+
+--- A refusal where another session owns the queue alone (405), else nil.
+function M.locked(queue, name, session)
+  if queue.owner ~= "" and queue.owner ~= session then
+    return require("lib.refuse").reply("RESOURCE_LOCKED", "queue", name, "it is exclusive to another session")
+  end
+end
+
+--- A refusal for a queue that is not declared (404).
+function M.missing(name)
+  return require("lib.refuse").reply("NOT_FOUND", "queue", name, "no such queue; declare it first")
+end
+
+--- Why a queue cannot be used though it is declared (somebody else's hand, or eviction), as text; nil where it can.
+function M.broken(prefix, name, queue)
+  if queue and queue.corrupt then
+    return require("lib.refuse").text(
+      "TOPOLOGY_LOST",
+      "queue",
+      name,
+      "its stored record is corrupt; delete it and declare it anew"
+    )
+  end
+  local kind = redis.call("TYPE", prefix .. "stream:" .. name)["ok"]
+  if kind ~= "stream" then
+    return require("lib.refuse").text(
+      "TOPOLOGY_LOST",
+      "queue",
+      name,
+      "its stream " .. (kind == "none" and "is gone (evicted or deleted by hand)" or "was replaced by a " .. kind)
+    )
+  end
+end
+
+--- Entries not handed out (ready), and all that the group has handed out and not settled (given back included).
+function M.counts(prefix, name)
+  local stream_key = prefix .. "stream:" .. name
+  local info = redis.call("XINFO", "GROUPS", stream_key)[1]
+  local pending = 0
+  for i = 1, #info, 2 do
+    if info[i] == "pending" then
+      pending = info[i + 1]
+    end
+  end
+  local returned = tonumber(redis.call("HGET", prefix .. "returned", name) or 0)
+  return redis.call("XLEN", stream_key) - pending + returned, pending - returned
+end
+
+--- True when the queue is gone; false when `limit` bindings went and more are left.
+-- Its consumers lose their fences, so a late ack finds nothing; a blocked one is woken by the end of the stream.
+function M.delete(prefix, name, limit)
+  local queue = M.read(prefix, name)
+  if not queue then
+    return true
+  end
+  if require("lib.bindings").remove_inbound(prefix, "q", name, limit or ALL) then
+    return false
+  end
+  for _, consumer in ipairs(redis.call("SMEMBERS", prefix .. "users:" .. name)) do
+    redis.call("HDEL", prefix .. "fences", consumer)
+  end
+  redis.call("UNLINK", prefix .. "stream:" .. name, prefix .. "wake:" .. name, prefix .. "users:" .. name)
+  redis.call("HDEL", prefix .. "returned", name)
+  redis.call("HDEL", prefix .. "managed", name)
+  redis.call("HDEL", prefix .. "visits", name)
+  redis.call("ZREM", prefix .. "due", name)
+  if queue.owner ~= "" then
+    redis.call("SREM", prefix .. "session:" .. queue.owner, "q" .. name)
+  end
+  redis.call("HDEL", prefix .. "queues", name)
+  return true
+end
+
+return M

@@ -1,0 +1,54 @@
+--- Giving entries back: they go to the pseudo-consumer `-` of the queue's group with their ids, so to their places (RABBITMQ.md §1.6).
+-- Every function here begins with a write that maxmemory never refuses, so that it works when memory is full.
+local M = {}
+
+--- Posts the wake token: exactly one blocked consumer reads it and takes what was given back.
+-- Without a wake stream nobody consumes by blocking; the first such consumer posts one for itself when it comes.
+function M.post(prefix, queue)
+  redis.call("HDEL", prefix .. "vhost", "")
+  redis.call("XADD", prefix .. "wake:" .. queue, "NOMKSTREAM", "MAXLEN", 1, "*", "t", "1")
+end
+
+local function claim(prefix, queue, ids, retry_count)
+  local command = { "XCLAIM", prefix .. "stream:" .. queue, "g", "-", 0 }
+  for i = 1, #ids do
+    command[5 + i] = ids[i]
+  end
+  if retry_count then
+    command[#command + 1] = "RETRYCOUNT"
+    command[#command + 1] = retry_count
+  end
+  command[#command + 1] = "JUSTID"
+  local moved = #redis.call(unpack(command))
+  if moved > 0 then
+    redis.call("HINCRBY", prefix .. "returned", queue, moved)
+  end
+  return moved
+end
+
+--- Gives back entries that were handed out; the group's own counter keeps how often. At most 1,000 ids a call.
+function M.give_back(prefix, queue, ids)
+  return #ids > 0 and claim(prefix, queue, ids) or 0
+end
+
+--- Puts back entries that nobody saw, as if they had never been read: `counts` are the group's delivery counts.
+function M.put_back(prefix, queue, ids, counts)
+  local by_count, moved = {}, 0
+  for i = 1, #ids do
+    local list = by_count[counts[i]] or {}
+    by_count[counts[i]] = list
+    list[#list + 1] = ids[i]
+  end
+  for count, list in pairs(by_count) do
+    moved = moved + claim(prefix, queue, list, math.max(count - 1, 0))
+  end
+  return moved
+end
+
+--- Takes entries from a consumer against its will: it loses its fence in the same step, so a late ack is checked.
+function M.take_away(prefix, queue, ids, consumer)
+  redis.call("HDEL", prefix .. "fences", consumer)
+  return M.give_back(prefix, queue, ids)
+end
+
+return M

@@ -1,0 +1,117 @@
+--- Routing: a worklist over exchanges with a seen-set, one copy a queue whatever the paths (RABBITMQ.md §1.2).
+-- A `calls` table lives for one script call: parsed exchange records, routes already walked, topic routes to cache.
+local pack = require("lib.pack")
+local M = {}
+
+function M.new(prefix)
+  return { prefix = prefix, exchanges = {}, routes = {}, fills = {} }
+end
+
+--- The parsed record of an exchange, or false where there is none.
+function M.exchange(calls, name)
+  local known = calls.exchanges[name]
+  if known == nil then
+    local record = redis.call("HGET", calls.prefix .. "exchanges", name)
+    known = false
+    if record then
+      local kind, internal, generation, rest = string.match(record, "^(%l)%d%d(%d);(%d+);()")
+      if not kind then
+        calls.corrupt = name
+        return false
+      end
+      known = {
+        kind = kind,
+        internal = internal == "1",
+        generation = generation,
+        routes_key = calls.prefix .. "routes:" .. name,
+      }
+      if string.sub(record, rest, rest) ~= "-" then
+        known.alternate = pack.read(record, rest)
+      end
+    end
+    calls.exchanges[name] = known
+  end
+  return known
+end
+
+local function topic(calls, exchange, key)
+  local field = exchange.generation .. ":" .. key
+  local packed = redis.call("HGET", calls.prefix .. "cache", field)
+  if not packed then
+    packed = require("lib.topic").match(exchange.routes_key, key)
+    calls.fills[#calls.fills + 1] = field
+    calls.fills[#calls.fills + 1] = packed
+  end
+  return packed
+end
+
+--- An exchange's own match list, packed; headers say whether the answer depends on them.
+local function matches(calls, exchange, key, headers)
+  local kind = exchange.kind
+  if kind == "t" then
+    return topic(calls, exchange, key)
+  elseif kind == "d" then
+    return redis.call("HGET", exchange.routes_key, key) or ""
+  elseif kind == "f" then
+    return redis.call("HGET", exchange.routes_key, "") or ""
+  end
+  calls.by_headers = true
+  return require("lib.headers").match(exchange.routes_key, headers)
+end
+
+local function walk(calls, name, key, headers)
+  local queues, count, found = {}, 0, {}
+  local work, seen, at = { name }, { [name] = true }, 1
+  while work[at] do
+    local exchange = work[at] ~= "" and M.exchange(calls, work[at])
+    local packed = ""
+    if work[at] == "" then
+      packed = redis.call("HEXISTS", calls.prefix .. "queues", key) == 1 and "q" .. pack.net(key) or ""
+    elseif exchange then
+      packed = matches(calls, exchange, key, headers)
+      if packed == "" and exchange.alternate and not seen[exchange.alternate] then
+        seen[exchange.alternate] = true
+        work[#work + 1] = exchange.alternate
+      end
+    end
+    local kinds, names, size = pack.destinations(packed)
+    for i = 1, size do
+      local target = names[i]
+      if kinds[i] == "x" then
+        if not seen[target] then
+          seen[target] = true
+          work[#work + 1] = target
+        end
+      elseif not found[target] then
+        found[target] = true
+        count = count + 1
+        queues[count] = target
+      end
+    end
+    at = at + 1
+  end
+  return queues
+end
+
+--- Names of the queues that a message reaches, or nil where there is no such exchange.
+function M.route(calls, name, key, headers)
+  local memo = calls.routes[name]
+  if not memo then
+    if name ~= "" and not M.exchange(calls, name) then
+      return nil
+    end
+    memo = {}
+    calls.routes[name] = memo
+  end
+  local queues = memo[key]
+  if not queues then
+    calls.by_headers = false
+    queues = walk(calls, name, key, headers)
+    if not calls.by_headers then
+      memo[key] = queues
+    end
+  end
+  return queues
+end
+
+return M

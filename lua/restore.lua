@@ -1,0 +1,23 @@
+--- Put back messages that were acknowledged on receipt and that nobody was shown: at the end of their queue, as new ones.
+-- KEYS[1] vhost_key    hash
+-- ARGV[1] vhost_id     what open_vhost returned
+-- ARGV[2] name         of the queue
+-- ARGV[3] incarnation  of it: a queue declared anew since then is another one
+-- ARGV[4..]            envelope and body of each
+-- Returns how many were put back: all, or none where the queue is gone.
+local vhost_key, vhost_id, name, incarnation = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
+if redis.call("HGET", vhost_key, "id") ~= vhost_id then
+  return require("lib.vhost").refuse(vhost_key, vhost_id)
+end
+local prefix = string.sub(vhost_key, 1, -6)
+local queue = require("lib.queues").read(prefix, name)
+if not queue or queue.incarnation ~= incarnation then
+  return 0
+end
+for i = 4, #ARGV, 2 do
+  redis.call("XADD", prefix .. "stream:" .. name, "*", "m", ARGV[i], "b", ARGV[i + 1])
+end
+if redis.call("HEXISTS", prefix .. "managed", name) == 1 then
+  require("lib.returns").post(prefix, name)
+end
+return (#ARGV - 3) / 2

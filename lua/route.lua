@@ -1,0 +1,18 @@
+--- Which queues a message would reach, and by which exchanges: nothing is written.
+-- KEYS[1] vhost_key    hash
+-- ARGV[1] vhost_id     what open_vhost returned
+-- ARGV[2] exchange     name
+-- ARGV[3] routing_key  of the message
+-- ARGV[4] headers      canonical table
+-- Returns the queues' names; NOT_FOUND when there is no such exchange.
+local vhost_key, vhost_id, exchange, routing_key, headers = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+if redis.call("HGET", vhost_key, "id") ~= vhost_id then
+  return require("lib.vhost").refuse(vhost_key, vhost_id)
+end
+local prefix = string.sub(vhost_key, 1, -6)
+local router = require("lib.router")
+local queues = router.route(router.new(prefix), exchange, routing_key, headers)
+if not queues then
+  return require("lib.refuse").reply("NOT_FOUND", "exchange", exchange, "no such exchange; declare it first")
+end
+return queues

@@ -1,0 +1,79 @@
+--- Settle a batch of deliveries of one consumer: ack and reject remove them, requeue gives them back.
+-- KEYS[1] vhost_key  hash
+-- ARGV[1] vhost_id   what open_vhost returned
+-- ARGV[2] consumer   its name
+-- ARGV[3] again      1: sent before and the reply was lost, so an entry that is in no one's hands was settled then
+-- ARGV[4] rearm      1: after this it holds nothing, so its fence may stand again
+-- ARGV[5..]          per queue: name, incarnation, counts to ack, requeue and reject, the ids in that order (at most 1,000)
+-- Returns nothing, or the stale ones as queue, id, queue, id, … (they were given to somebody else, and nothing was done to them),
+--         and the names of queues that were deleted since this consumer was registered.
+local vhost_key, vhost_id, consumer, again, rearm = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+if redis.call("HGET", vhost_key, "id") ~= vhost_id then
+  return require("lib.vhost").refuse(vhost_key, vhost_id)
+end
+local prefix = string.sub(vhost_key, 1, -6)
+local departure = require("lib.departure")
+local fenced = redis.call("HEXISTS", prefix .. "fences", consumer) == 1
+local stale, gone = {}, {}
+
+local function requeue(name, ids)
+  local returns = require("lib.returns")
+  if returns.give_back(prefix, name, ids) > 0 then
+    returns.post(prefix, name)
+  end
+end
+
+local function settle_checked(name, first, acks, requeues, rejects)
+  local ownership = require("lib.ownership")
+  local stream_key = prefix .. "stream:" .. name
+  local last = first
+  for i, count in ipairs({ acks, requeues, rejects }) do
+    local own, others, absent = ownership.split(stream_key, consumer, ARGV, last, last + count - 1)
+    last = last + count
+    if #own > 0 and i == 2 then
+      requeue(name, own)
+    elseif #own > 0 then
+      departure.leave(stream_key, own, 1, #own)
+    end
+    for _, list in ipairs({ others, again == "1" and {} or absent }) do
+      for _, id in ipairs(list) do
+        stale[#stale + 1], stale[#stale + 2] = name, id
+      end
+    end
+  end
+end
+
+local at = 5
+while at <= #ARGV do
+  local name, incarnation = ARGV[at], ARGV[at + 1]
+  local acks, requeues, rejects = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
+  local first = at + 5
+  at = first + acks + requeues + rejects
+  if not fenced then
+    local queue = require("lib.queues").read(prefix, name)
+    if queue and queue.incarnation == incarnation then
+      settle_checked(name, first, acks, requeues, rejects)
+    else
+      gone[#gone + 1] = name
+    end
+  else
+    local stream_key = prefix .. "stream:" .. name
+    if acks > 0 then
+      departure.leave(stream_key, ARGV, first, first + acks - 1)
+    end
+    if requeues > 0 then
+      requeue(name, { unpack(ARGV, first + acks, first + acks + requeues - 1) })
+    end
+    if rejects > 0 then
+      departure.leave(stream_key, ARGV, at - rejects, at - 1)
+    end
+  end
+end
+if rearm == "1" and not fenced and #gone == 0 and redis.call("HEXISTS", prefix .. "consumers", consumer) == 1 then
+  redis.call("HDEL", prefix .. "fences", "")
+  redis.call("HSET", prefix .. "fences", consumer, 1)
+end
+if #stale == 0 and #gone == 0 then
+  return {}
+end
+return { stale, gone }

@@ -1,0 +1,356 @@
+"""A consumer: it reads deliveries from its queues, hands them out one by one, and sends the verdicts on them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Self
+
+from redis.exceptions import RedisError
+
+from rexchange._async import io
+from rexchange._async.delivery import AsyncDelivery, OnReceipt
+from rexchange._async.holder import Holder
+from rexchange._async.reader import Reader
+from rexchange._async.wire import ConnectionLost
+from rexchange.errors import (
+    BrokerConnectionError,
+    ConsumerCancelled,
+    InvalidArgument,
+    NotFound,
+    RexchangeError,
+    StaleDelivery,
+)
+from rexchange.protocol.call import SessionGone
+from rexchange.protocol.consume import cancel, restore
+from rexchange.server import failures
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+    from types import TracebackType
+
+    from rexchange._async.holder import OnStale
+    from rexchange._async.link import Link
+    from rexchange._async.session import Session
+    from rexchange.hooks import Hooks
+    from rexchange.protocol.consume import Entry
+    from rexchange.protocol.settle import Verdict
+
+_log = logging.getLogger("rexchange.consume")
+
+MOST_UNACKED = 2000
+"""What prefetch=0 (unlimited) means: RabbitMQ's quorum queues cap it so, too."""
+
+
+class AsyncConsumer:
+    """Iterate over it; leave it (`with`, `aclose`) and what you did not settle goes back to the queue at once."""
+
+    def __init__(  # noqa: PLR0913 - made by Broker.consume, whose options these are
+        self,
+        link: Link,
+        session: Session,
+        hooks: Hooks | None,
+        queues: Sequence[str],
+        *,
+        tag: str,
+        auto_ack: bool,
+        prefetch: int,
+        timeout: float | None,
+        ack_timeout_ms: int,
+        renew: bool,
+        on_stale: OnStale | None,
+        on_open: Callable[[AsyncConsumer], Awaitable[None]],
+        on_close: Callable[[AsyncConsumer], None],
+        client: str,
+    ) -> None:
+        """Nothing is registered yet: that happens on entering, or with the first delivery asked for."""
+        self.tag = tag
+        self.auto_ack = auto_ack
+        self.prefetch = min(prefetch or MOST_UNACKED, MOST_UNACKED)
+        self._link = link
+        self._session = session
+        self._hooks = hooks
+        self._timeout = timeout
+        self._renew = renew
+        self._on_open = on_open
+        self._on_close = on_close
+        self._pid = os.getpid()
+        info = {"tag": tag, "prefetch": prefetch, "auto_ack": auto_ack, "client": client}
+        kind = "plain" if len(queues) == 1 else "managed"
+        self._holder = Holder(link, session, queues, kind, timeout_ms=ack_timeout_ms, info=info, on_stale=on_stale)
+        self._reader = Reader(link, self._holder)
+        self._buffer: deque[AsyncDelivery] = deque()
+        self._flight = io.Flight()
+        self._flusher = io.Flusher(link.settings.settle_delay.total_seconds(), self._flush)
+        self._on_receipt = OnReceipt()
+        self._idle_until: float | None = None
+        self._shown = 0
+        self._cancelled = False
+        self._closed = False
+
+    # --- life
+
+    @property
+    def queues(self) -> list[str]:
+        """The names of its queues."""
+        return list(self._holder.queues)
+
+    async def open(self) -> None:
+        """Register the consumer; raises NotFound, ResourceLocked, BrokerConnectionError."""
+        if self._closed:
+            raise ConsumerCancelled(", ".join(self.queues), "the consumer is closed")
+        if self._pid != os.getpid():
+            raise ConsumerCancelled(", ".join(self.queues), "it belongs to the parent process: consume anew after a fork")
+        if not self._holder.name:
+            await self._on_open(self)
+            await self._holder.attach()
+            if self._renew:
+                self._session.renew(self._holder)
+
+    async def __aenter__(self) -> Self:
+        """Register."""
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give back what is not settled, and unregister."""
+        await self.aclose()
+
+    async def cancel(self) -> None:
+        """Stop the deliveries (AMQP basic.cancel): iteration ends, what was not handed out goes back at once.
+
+        What was handed out stays yours to settle until the consumer is closed. Any thread may call it.
+        """
+        if self._cancelled:
+            return
+        self._cancelled = True
+        self._holder.freed.set()
+        await self._reader.unblock()
+        await self._flight.finish(self._link.settings.block.total_seconds())
+        await self._give_back(keep=True)
+
+    async def aclose(self) -> None:
+        """End the consumer: verdicts are sent, what is not settled goes back to its place, the connection is closed."""
+        if self._closed:
+            return
+        await self.cancel()
+        self._closed = True
+        await self._flusher.close()
+        self._session.forget(self._holder)
+        await self._give_back(keep=False)
+        self._holder.end()
+        await self._reader.aclose()
+        self._on_close(self)
+
+    async def _give_back(self, *, keep: bool) -> None:
+        if not self._holder.name:
+            return
+        unseen = list(self._buffer)
+        self._buffer.clear()
+        holder = self._holder
+        try:
+            if self.auto_ack:
+                await self._restore(unseen)
+            else:
+                holder.drop(delivery.delivery_tag for delivery in unseen)
+                await holder.flush()
+            await self._link.run(cancel(holder.name, holder.queues, holder.known(), keep=keep))
+        except RexchangeError as error:
+            # The session ends with this process at the latest, and the reaper then gives back all of it.
+            _log.warning("%s: consumer %s could not give back its deliveries now: %s", self._link, self.tag, error)
+
+    async def _restore(self, unseen: list[AsyncDelivery]) -> None:
+        """Acknowledged when they were read, but nobody saw them: without this, leaving a loop early would lose them."""
+        for index, queue in enumerate(self.queues):
+            entries = [delivery.entry for delivery in unseen if delivery.queue == queue]
+            if not entries:
+                continue
+            try:
+                count = await self._link.once(restore(queue, self._holder.incarnations[index], entries))
+            except ConnectionLost as lost:
+                raise failures.translate(lost.error, self._link.address, "unknown") from lost.error
+            if count < len(entries):
+                _log.warning("%s: %d messages of queue %r went with it", self._link, len(entries), queue)
+
+    # --- deliveries
+
+    def __aiter__(self) -> Self:
+        """Iterate over deliveries."""
+        return self
+
+    async def __anext__(self) -> AsyncDelivery:
+        """Return the next delivery; ends after `timeout` seconds without any, or when cancelled.
+
+        Raises ConsumerCancelled when a queue was deleted, BrokerConnectionError when the server stays away.
+        """
+        delivery = await self._next()
+        if delivery is None:
+            raise StopAsyncIteration
+        return delivery
+
+    async def _next(self) -> AsyncDelivery | None:
+        self._idle_until = None if self._timeout is None else time.monotonic() + self._timeout
+        while True:
+            try:
+                delivery = self._buffer.popleft()
+            except IndexError:
+                if self._cancelled or (self._idle_until is not None and time.monotonic() >= self._idle_until):
+                    return None
+                await self.open()
+                await self._flight.run(self._fill)
+            else:
+                self._show(delivery)
+                return delivery
+
+    def _show(self, delivery: AsyncDelivery) -> None:
+        self._shown = delivery.delivery_tag
+        counters = self._link.counters
+        counters.delivered += 1
+        counters.redelivered += delivery.redelivered
+        if self._hooks is not None:
+            self._hooks.before_deliver(delivery)
+
+    async def batches(self, size: int) -> AsyncGenerator[list[AsyncDelivery], None]:
+        """Iterate over lists of 1 to `size` deliveries: all that is there, without waiting for a list to fill."""
+        if size < 1:
+            raise InvalidArgument("size", size, "at least 1")
+        while True:
+            first = await self._next()
+            if first is None:
+                return
+            batch = [first]
+            while self._buffer and len(batch) < size:
+                delivery = self._buffer.popleft()
+                self._show(delivery)
+                batch.append(delivery)
+            yield batch
+
+    async def run(self, callback: Callable[[AsyncDelivery], Awaitable[None]]) -> None:
+        """Call `callback` with each delivery until the consumer ends; what the callback raises ends it too."""
+        async for delivery in self:
+            await callback(delivery)
+            if self._hooks is not None:
+                self._hooks.after_deliver(delivery)
+
+    # --- reading
+
+    async def _fill(self) -> None:
+        """Bring at least one delivery into the buffer, or find out that the time is up. Reconnects as long as allowed."""
+        if self._buffer or self._cancelled:
+            return
+        give_up = time.monotonic() + self._link.settings.consumer_retry_timeout.total_seconds()
+        attempt = 0
+        while not self._cancelled:
+            try:
+                await self._read()
+            except SessionGone:
+                await self._attach()
+            except ConnectionLost as lost:
+                pause = failures.backoff(attempt)
+                attempt += 1
+                if not failures.is_connection_failure(lost.error) or time.monotonic() + pause > give_up:
+                    raise failures.translate(lost.error, self._link.address, "unknown") from lost.error
+                _log.info("%s: consumer %s lost its connection (%s), reconnecting", self._link, self.tag, lost.error)
+                self._link.counters.reconnects += 1
+                await io.sleep(pause)
+                await self._reattach(give_up)
+            else:
+                return
+
+    async def _reattach(self, give_up: float) -> None:
+        while not self._cancelled:
+            try:
+                await self._attach()
+            except BrokerConnectionError:
+                # One operation's limit is shorter than a consumer's: a restart of Redis must not end its consumers.
+                if time.monotonic() > give_up or self._link.closed:
+                    raise
+            else:
+                return
+
+    async def _attach(self) -> None:
+        try:
+            await self._holder.attach()
+        except NotFound as error:
+            raise ConsumerCancelled(error.name, "the queue was deleted") from error
+
+    async def _read(self) -> None:
+        """One read: the waiting verdicts go in front of it."""
+        if self._holder.gone:
+            raise ConsumerCancelled(self._holder.gone[0], "the queue was deleted")
+        if not self._holder.registered:
+            await self._attach()
+        wait = self._link.settings.block.total_seconds()
+        if self._idle_until is not None:
+            wait = min(wait, max(self._idle_until - time.monotonic(), 0.0))
+        self._holder.freed.clear()
+        window = self.prefetch if self.auto_ack else self.prefetch - self._holder.held
+        if window <= 0:
+            # Whatever is settled frees a place; the verdicts leave with the flusher.
+            await self._holder.freed.wait(wait)
+            return
+        try:
+            entries = await self._reader.read(window, wait, lambda: self._cancelled)
+        except RedisError as error:
+            if not failures.is_unblocked(error):
+                raise self._link.error(error) from error
+            await self._attach()
+            return
+        if entries and not self._holder.registered:
+            await self._attach()  # reaped meanwhile: what was just read is given back, to be read again
+        elif entries:
+            await self._receive(entries)
+
+    async def _receive(self, entries: list[Entry]) -> None:
+        holder = self._holder
+        queues = holder.queues
+        tags = [holder.add(entry.queue, [entry.id])[0] for entry in entries] if len(queues) > 1 else None
+        tagged = zip(tags or holder.add(0, [entry.id for entry in entries]), entries, strict=True)
+        if not self.auto_ack:
+            self._buffer.extend(AsyncDelivery(self, entry, queues[entry.queue], tag) for tag, entry in tagged)
+            return
+        deliveries = [AsyncDelivery(self._on_receipt, entry, queues[entry.queue], tag) for tag, entry in tagged]
+        last = deliveries[-1].delivery_tag
+        stale = set((await holder.settle_now(last, "ack", multiple=True, shown=last)).stale)
+        self._buffer.extend(
+            delivery for delivery, entry in zip(deliveries, entries, strict=True) if (entry.queue, entry.id) not in stale
+        )
+
+    # --- settling
+
+    async def _flush(self) -> None:
+        await self._holder.flush()
+
+    async def settle(self, tag: int, verdict: Verdict, *, multiple: bool, wait: bool) -> None:
+        """Settle by tag; `Delivery.ack` and its like call this. Raises UnknownDeliveryTag, AlreadySettled, StaleDelivery."""
+        if self.auto_ack:
+            await self._on_receipt.settle(tag, verdict, multiple=multiple, wait=wait)
+        if self._hooks is not None:
+            self._hooks.before_settle([tag], "ack" if verdict == "ack" else "nack")
+        if wait or self._closed:
+            settled = await self._holder.settle_now(tag, verdict, multiple=multiple, shown=self._shown)
+            if settled.stale:
+                raise StaleDelivery(tag)
+        else:
+            self._holder.judge(tag, verdict, multiple=multiple, shown=self._shown)
+            self._flusher.poke()
+
+    async def ack(self, tag: int, *, multiple: bool = False, wait: bool = False) -> None:
+        """Acknowledge by tag: see `Delivery.ack`. Tag 0 with `multiple`: all that was handed out."""
+        await self.settle(tag, "ack", multiple=multiple, wait=wait)
+
+    async def nack(self, tag: int, *, requeue: bool = True, multiple: bool = False, wait: bool = False) -> None:
+        """Refuse by tag: see `Delivery.nack`."""
+        await self.settle(tag, "requeue" if requeue else "reject", multiple=multiple, wait=wait)
+
+    async def reject(self, tag: int, *, requeue: bool = False, wait: bool = False) -> None:
+        """Refuse by tag: see `Delivery.reject`."""
+        await self.settle(tag, "requeue" if requeue else "reject", multiple=False, wait=wait)
+
+    async def extend(self, tag: int) -> None:
+        """Start the ack timeout of a delivery anew."""
+        await self._holder.extend(tag)

@@ -1,0 +1,81 @@
+"""`get`: one message at a time, without a consumer (AMQP basic.get)."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from rexchange._async import io
+from rexchange._async.delivery import AsyncDelivery, OnReceipt
+from rexchange._async.holder import Holder
+from rexchange._async.wire import ConnectionLost
+from rexchange.errors import NotFound, StaleDelivery
+from rexchange.protocol.call import SessionGone
+from rexchange.protocol.consume import take
+from rexchange.server import failures
+
+if TYPE_CHECKING:
+    from rexchange._async.link import Link
+    from rexchange._async.session import Session
+    from rexchange.protocol.consume import Entry
+    from rexchange.protocol.settle import Verdict
+
+
+class Getter:
+    """All that one Broker gets from one queue."""
+
+    def __init__(self, link: Link, session: Session, queue: str) -> None:
+        """Nothing is registered yet."""
+        self._link = link
+        self._holder = Holder(link, session, [queue], "get", info={"kind": "get"})
+        self._queue = queue
+        self._lock = io.Lock()
+        self._visit_ms = int(link.settings.ack_timeout.total_seconds() * 1000)
+
+    async def get(self, *, auto_ack: bool, deadline: float) -> AsyncDelivery | None:
+        """Return the next message or None; raises NotFound, ResourceLocked."""
+        async with self._lock:
+            while True:
+                entries = await self._take(deadline)
+                if not entries:
+                    return None
+                (entry,) = entries
+                (tag,) = self._holder.add(0, [entry.id])
+                if auto_ack:
+                    settled = await self._holder.settle_now(tag, "ack", multiple=False, shown=tag)
+                    if settled.stale:
+                        continue  # the reply took longer than the ack timeout: somebody else has it
+                return AsyncDelivery(OnReceipt() if auto_ack else self, entry, self._queue, tag)
+
+    async def _take(self, deadline: float) -> list[Entry]:
+        attempt = 0
+        again = False
+        while True:
+            if not self._holder.registered or again:
+                await self._holder.attach()
+            call = take(self._holder.name, 1, [self._queue], self._holder.incarnations, visit_ms=self._visit_ms)
+            try:
+                return await self._link.once(call)
+            except (SessionGone, NotFound):
+                # NotFound: deleted, and perhaps declared again; registering anew tells which.
+                if again and attempt:
+                    raise
+                again, attempt = True, attempt + 1
+            except ConnectionLost as lost:
+                # The entry may be in our name, unseen: registering anew gives it back before we take again.
+                again = True
+                pause = failures.backoff(attempt)
+                attempt += 1
+                if not failures.is_connection_failure(lost.error) or time.monotonic() + pause > deadline:
+                    raise failures.translate(lost.error, self._link.address, "unknown") from lost.error
+                await io.sleep(pause)
+
+    async def settle(self, tag: int, verdict: Verdict, *, multiple: bool, wait: bool) -> None:  # noqa: ARG002
+        """Settle, and always wait for the answer: there is no next read to ride on."""
+        settled = await self._holder.settle_now(tag, verdict, multiple=multiple, shown=tag)
+        if settled.stale:
+            raise StaleDelivery(tag, queue=self._queue)
+
+    async def extend(self, tag: int) -> None:
+        """Start the ack timeout anew."""
+        await self._holder.extend(tag)

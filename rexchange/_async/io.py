@@ -1,0 +1,108 @@
+"""What differs by nature between async and sync: waiting, background work, protection from cancelling.
+
+The sync twin has the same names; the rest of this folder uses nothing else of asyncio.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Literal, TypeVar
+
+T = TypeVar("T")
+COLOUR: Literal["async"] = "async"
+Lock = asyncio.Lock
+sleep = asyncio.sleep
+_log = logging.getLogger("rexchange.background")
+
+
+async def run_blocking(work: Callable[[], T]) -> T:
+    """Run what blocks (starting a server, joining a thread) where it does not stop the event loop."""
+    return await asyncio.to_thread(work)
+
+
+async def shielded(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run work that a cancelled caller must not tear in two: it goes on, and only the caller stops waiting."""
+    return await asyncio.shield(asyncio.ensure_future(work()))
+
+
+class Signal:
+    """A flag to wait for."""
+
+    def __init__(self) -> None:
+        """Start unset."""
+        self._event = asyncio.Event()
+        self.set = self._event.set
+        self.clear = self._event.clear
+
+    async def wait(self, timeout: float) -> bool:
+        """Wait for at most `timeout` seconds; whether it is set."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._event.wait()
+        return self._event.is_set()
+
+
+class Flight:
+    """One run at a time, for all who ask: a caller that is cancelled leaves it running for the next."""
+
+    def __init__(self) -> None:
+        """Start with none under way."""
+        self._task: asyncio.Future[None] | None = None
+
+    async def run(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Join the run under way, or start one; raises what it raised."""
+        task = self._task
+        if task is None:
+            task = self._task = asyncio.ensure_future(work())
+        try:
+            await asyncio.shield(task)
+        finally:
+            if task.done() and self._task is task:
+                self._task = None
+
+    async def finish(self, timeout: float) -> None:
+        """Wait for the run under way, but not for its result; give it up after `timeout` seconds."""
+        task, self._task = self._task, None
+        if task is not None:
+            await asyncio.wait({task}, timeout=timeout)
+            if task.done():
+                task.cancelled() or task.exception()
+            else:
+                task.cancel()
+
+
+class Flusher:
+    """Runs work once, `delay` seconds after the first poke since it last ran."""
+
+    def __init__(self, delay: float, work: Callable[[], Awaitable[None]]) -> None:
+        """Take the delay in seconds and the work."""
+        self._delay = delay
+        self._work = work
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Future[None] | None = None
+
+    def poke(self) -> None:
+        """Ask for a run."""
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._delay, self._start)
+
+    def _start(self) -> None:
+        self._timer = None
+        self._task = asyncio.ensure_future(self._run())
+
+    async def _run(self) -> None:
+        try:
+            await self._work()
+        except Exception:
+            _log.exception("settling in the background failed; the deliveries will be handed out again")
+
+    async def close(self) -> None:
+        """Drop a planned run, and wait for the one under way."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._task is not None:
+            await asyncio.wait({self._task})

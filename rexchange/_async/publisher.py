@@ -1,0 +1,116 @@
+"""Publishing on one lane: calls under way together share one script call; a repeated call is answered, not done twice."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import secrets
+from collections import deque
+from typing import TYPE_CHECKING
+
+from rexchange._async import io
+from rexchange.errors import RexchangeError
+from rexchange.protocol.call import ProducerClash
+from rexchange.protocol.publish import publish
+
+if TYPE_CHECKING:
+    from rexchange._async.link import Link
+    from rexchange.protocol.publish import Group
+
+_log = logging.getLogger("rexchange.publish")
+
+
+class _Slot:
+    """One caller's group on its way, and what became of it."""
+
+    __slots__ = ("answer", "deadline", "group")
+
+    def __init__(self, group: Group, deadline: float) -> None:
+        self.group = group
+        self.deadline = deadline
+        self.answer: list[int] | RexchangeError | None = None
+
+
+class Publisher:
+    """A lane: (producer id, number of the call). It outlives its connections and never a fork."""
+
+    def __init__(self, link: Link) -> None:
+        """Nothing is connected yet."""
+        self._link = link
+        self._wire = link.wire()
+        self.reset()
+
+    def reset(self) -> None:
+        """Draw a lane of one's own: after a fork parent and child must not count on the same one."""
+        self._lock = io.Lock()
+        self._waiting: deque[_Slot] = deque()
+        self._wire.reset()
+        self._draw()
+
+    def _draw(self) -> None:
+        self._lane = secrets.token_hex(8)
+        self._number = 0
+
+    async def publish(self, group: Group, deadline: float) -> list[int]:
+        """Publish a group and return the queues reached, a message; raises the group's own error."""
+        slot = _Slot(group, deadline)
+        self._waiting.append(slot)
+        await io.shielded(lambda: self._drain(slot))
+        if isinstance(slot.answer, list):
+            return slot.answer
+        assert slot.answer is not None  # noqa: S101 - _drain ends only when it is set
+        raise slot.answer
+
+    async def _drain(self, slot: _Slot) -> None:
+        """Send what waits, in order, until our own group is through: whoever has the lock sends for all."""
+        while slot.answer is None:
+            async with self._lock:
+                if slot.answer is None:
+                    await self._send(self._next())
+
+    def _next(self) -> list[_Slot]:
+        settings = self._link.settings
+        slots: list[_Slot] = []
+        count = size = 0
+        while self._waiting:
+            group = self._waiting[0].group
+            count += len(group.messages)
+            size += group.size
+            if slots and (count > settings.max_batch or size > settings.max_call):
+                break
+            slots.append(self._waiting.popleft())
+        return slots
+
+    async def _send(self, slots: list[_Slot]) -> None:
+        deadline = max(slot.deadline for slot in slots)
+        groups = [slot.group for slot in slots]
+        try:
+            answers = await self._call(groups, deadline)
+        except RexchangeError as error:
+            for slot in slots:
+                # Each caller raises its own: one exception raised in several threads mixes their tracebacks.
+                slot.answer = copy.copy(error)
+                slot.answer.__cause__ = error.__cause__
+            return
+        except BaseException as error:
+            # Only sync: KeyboardInterrupt ends this thread's publish; its neighbours must not wait for ever.
+            for slot in slots:
+                slot.answer = RexchangeError(f"the publish was interrupted ({type(error).__name__}): outcome unknown")
+            raise
+        for slot, answer in zip(slots, answers, strict=True):
+            slot.answer = answer
+
+    async def _call(self, groups: list[Group], deadline: float) -> list[list[int] | RexchangeError]:
+        while True:
+            self._number += 1
+            call = publish(self._lane, self._number, secrets.token_hex(6), groups)
+            try:
+                return await self._link.run(call, wire=self._wire, deadline=deadline)
+            except ProducerClash:
+                # A copy of this process (a snapshot, a fork unseen by us) counts on the same lane. Nothing was done.
+                _log.warning("%s: lane %s is used by another process; drawing a new one", self._link, self._lane)
+                self._draw()
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        await self._wire.aclose()

@@ -1,0 +1,137 @@
+# Generated from rexchange/_async/delivery.py by `python tools/unasync.py`. Do not edit.
+"""A delivery: one handing-over of a message."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Protocol
+
+from rexchange.errors import AlreadySettled, InvalidArgument
+from rexchange.message import decode_envelope, decode_properties, decode_table
+
+if TYPE_CHECKING:
+    from rexchange.message import FieldValue, Properties
+    from rexchange.protocol.consume import Entry
+    from rexchange.protocol.settle import Verdict
+
+
+class Settler(Protocol):
+    """Who handed the delivery out, and settles it."""
+
+    def settle(self, tag: int, verdict: Verdict, *, multiple: bool, wait: bool) -> None:
+        """Settle."""
+        ...
+
+    def extend(self, tag: int) -> None:
+        """Start the ack timeout anew."""
+        ...
+
+
+class OnReceipt:
+    """The settler of what was acknowledged on receipt: there is nothing left to settle."""
+
+    _HINT = "it was acknowledged on receipt: pass auto_ack=False to consume() or get() to settle it yourself"
+
+    def settle(self, tag: int, verdict: Verdict, *, multiple: bool, wait: bool) -> None:  # noqa: ARG002
+        """Refuse."""
+        raise AlreadySettled(tag, hint=self._HINT)
+
+    def extend(self, tag: int) -> None:
+        """Refuse."""
+        raise AlreadySettled(tag, hint=self._HINT)
+
+
+class Delivery:
+    """One handing-over of a message to a consumer. What it carries is decoded when it is asked for."""
+
+    __slots__ = ("_decoded", "_headers", "_properties", "_settler", "body", "delivery_tag", "entry", "queue")
+
+    def __init__(self, settler: Settler, entry: Entry, queue: str, tag: int) -> None:
+        """Made by consumers."""
+        self._settler = settler
+        #: The stream's entry, as it was read.
+        self.entry = entry
+        self._decoded: tuple[str, str, bytes, bytes] | None = None
+        self._properties: Properties | None = None
+        self._headers: dict[str, FieldValue] | None = None
+        #: The message's body.
+        self.body = entry.body
+        #: The queue it was taken from.
+        self.queue = queue
+        #: Unique in its consumer, rising.
+        self.delivery_tag = tag
+
+    @property
+    def _parts(self) -> tuple[str, str, bytes, bytes]:
+        if self._decoded is None:
+            self._decoded = decode_envelope(self.entry.envelope)
+        return self._decoded
+
+    @property
+    def exchange(self) -> str:
+        """The exchange it was published to, whatever exchanges it passed after."""
+        return self._parts[0]
+
+    @property
+    def routing_key(self) -> str:
+        """The routing key it was published with."""
+        return self._parts[1]
+
+    @property
+    def properties(self) -> Properties:
+        """AMQP's properties, None where the publisher gave none."""
+        if self._properties is None:
+            self._properties = decode_properties(self._parts[2])
+        return self._properties
+
+    @property
+    def headers(self) -> dict[str, FieldValue]:
+        """The headers."""
+        if self._headers is None:
+            self._headers = decode_table(self._parts[3])
+        return self._headers
+
+    @property
+    def delivery_count(self) -> int:
+        """How often the message was handed out from this queue, this time included."""
+        return self.entry.count
+
+    @property
+    def redelivered(self) -> bool:
+        """Whether it was handed out before: somebody may have worked on it already."""
+        return self.entry.count > 1
+
+    def json(self) -> Any:  # noqa: ANN401 - JSON has any shape
+        """Return the body read as JSON; raises InvalidArgument where it is none."""
+        try:
+            return json.loads(self.body)
+        except ValueError as error:
+            raise InvalidArgument("body", self.body, "JSON in UTF-8") from error
+
+    def ack(self, *, multiple: bool = False, wait: bool = False) -> None:
+        """Acknowledge: the message is done and leaves the queue (AMQP basic.ack).
+
+        It returns at once; the verdict is sent within 5 ms, or with the next read. `wait` waits for the answer and
+        raises StaleDelivery where the message had been given back. `multiple`: all up to this delivery.
+        Raises AlreadySettled, and StaleDelivery where that is known already.
+        """
+        self._settler.settle(self.delivery_tag, "ack", multiple=multiple, wait=wait)
+
+    def nack(self, *, requeue: bool = True, multiple: bool = False, wait: bool = False) -> None:
+        """Refuse: back to its place in the queue, or with requeue=False drop it (RabbitMQ's basic.nack)."""
+        verdict: Verdict = "requeue" if requeue else "reject"
+        self._settler.settle(self.delivery_tag, verdict, multiple=multiple, wait=wait)
+
+    def reject(self, *, requeue: bool = False, wait: bool = False) -> None:
+        """Refuse this one: drop it, or with requeue=True put it back to its place (AMQP basic.reject)."""
+        verdict: Verdict = "requeue" if requeue else "reject"
+        self._settler.settle(self.delivery_tag, verdict, multiple=False, wait=wait)
+
+    def extend(self) -> None:
+        """Start the ack timeout anew, for work that takes longer. Raises StaleDelivery, AlreadySettled."""
+        self._settler.extend(self.delivery_tag)
+
+    def __repr__(self) -> str:
+        """Show where it came from, not what it holds."""
+        again = ", redelivered" if self.redelivered else ""
+        return f"<{type(self).__name__} {self.delivery_tag} of queue {self.queue!r}, {len(self.body)} bytes{again}>"

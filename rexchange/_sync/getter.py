@@ -1,0 +1,82 @@
+# Generated from rexchange/_async/getter.py by `python tools/unasync.py`. Do not edit.
+"""`get`: one message at a time, without a consumer (AMQP basic.get)."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from rexchange._sync import io
+from rexchange._sync.delivery import Delivery, OnReceipt
+from rexchange._sync.holder import Holder
+from rexchange._sync.wire import ConnectionLost
+from rexchange.errors import NotFound, StaleDelivery
+from rexchange.protocol.call import SessionGone
+from rexchange.protocol.consume import take
+from rexchange.server import failures
+
+if TYPE_CHECKING:
+    from rexchange._sync.link import Link
+    from rexchange._sync.session import Session
+    from rexchange.protocol.consume import Entry
+    from rexchange.protocol.settle import Verdict
+
+
+class Getter:
+    """All that one Broker gets from one queue."""
+
+    def __init__(self, link: Link, session: Session, queue: str) -> None:
+        """Nothing is registered yet."""
+        self._link = link
+        self._holder = Holder(link, session, [queue], "get", info={"kind": "get"})
+        self._queue = queue
+        self._lock = io.Lock()
+        self._visit_ms = int(link.settings.ack_timeout.total_seconds() * 1000)
+
+    def get(self, *, auto_ack: bool, deadline: float) -> Delivery | None:
+        """Return the next message or None; raises NotFound, ResourceLocked."""
+        with self._lock:
+            while True:
+                entries = self._take(deadline)
+                if not entries:
+                    return None
+                (entry,) = entries
+                (tag,) = self._holder.add(0, [entry.id])
+                if auto_ack:
+                    settled = self._holder.settle_now(tag, "ack", multiple=False, shown=tag)
+                    if settled.stale:
+                        continue  # the reply took longer than the ack timeout: somebody else has it
+                return Delivery(OnReceipt() if auto_ack else self, entry, self._queue, tag)
+
+    def _take(self, deadline: float) -> list[Entry]:
+        attempt = 0
+        again = False
+        while True:
+            if not self._holder.registered or again:
+                self._holder.attach()
+            call = take(self._holder.name, 1, [self._queue], self._holder.incarnations, visit_ms=self._visit_ms)
+            try:
+                return self._link.once(call)
+            except (SessionGone, NotFound):
+                # NotFound: deleted, and perhaps declared again; registering anew tells which.
+                if again and attempt:
+                    raise
+                again, attempt = True, attempt + 1
+            except ConnectionLost as lost:
+                # The entry may be in our name, unseen: registering anew gives it back before we take again.
+                again = True
+                pause = failures.backoff(attempt)
+                attempt += 1
+                if not failures.is_connection_failure(lost.error) or time.monotonic() + pause > deadline:
+                    raise failures.translate(lost.error, self._link.address, "unknown") from lost.error
+                io.sleep(pause)
+
+    def settle(self, tag: int, verdict: Verdict, *, multiple: bool, wait: bool) -> None:  # noqa: ARG002
+        """Settle, and always wait for the answer: there is no next read to ride on."""
+        settled = self._holder.settle_now(tag, verdict, multiple=multiple, shown=tag)
+        if settled.stale:
+            raise StaleDelivery(tag, queue=self._queue)
+
+    def extend(self, tag: int) -> None:
+        """Start the ack timeout anew."""
+        self._holder.extend(tag)

@@ -1,0 +1,273 @@
+# Generated from rexchange/_async/holder.py by `python tools/unasync.py`. Do not edit.
+"""What a consumer (or `get`) holds: the ledger of its deliveries, verdicts on their way, and its name in Redis."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+from rexchange._sync import io
+from rexchange.errors import BrokerConnectionError, StaleDelivery
+from rexchange.ledger import Ledger
+from rexchange.protocol import settle
+from rexchange.protocol.call import SessionGone
+from rexchange.protocol.consume import consume
+from rexchange.protocol.settle import Batch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from rexchange._sync.link import Link
+    from rexchange._sync.session import Session
+    from rexchange.message import Table
+    from rexchange.protocol.call import Call
+    from rexchange.protocol.consume import Kind
+    from rexchange.protocol.settle import Settled, Verdict
+
+    OnStale = Callable[[int, str], None]
+
+_log = logging.getLogger("rexchange.settle")
+
+
+class Holder:
+    """The owner of deliveries, under one name after another: a new one for each connection it reads on (DESIGN §5).
+
+    `_mutex` guards the ledger and the batches for a few lines (other threads settle, the heartbeat renews);
+    `_sending` is held while verdicts travel, so that a change of names never overtakes them.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        session: Session,
+        queues: Sequence[str],
+        kind: Kind,
+        *,
+        timeout_ms: int = 0,
+        info: Table | None = None,
+        on_stale: OnStale | None = None,
+    ) -> None:
+        """Nothing is registered yet: see `attach`."""
+        self._link = link
+        self._session = session
+        self.queues = list(queues)
+        self._kind: Kind = kind
+        self._timeout_ms = timeout_ms
+        self._info = info or {}
+        self._on_stale = on_stale
+        self.ledger = Ledger()
+        #: Its name in Redis, empty before the first `attach`.
+        self.name = ""
+        #: Of each queue: an ack for one that was deleted and declared again must not touch the new one.
+        self.incarnations: list[bytes] = []
+        #: Queues that were deleted under us, as a settle found out.
+        self.gone: list[str] = []
+        #: Set whenever a place in the prefetch may have become free.
+        self.freed = io.Signal()
+        self._mutex = threading.Lock()
+        self._sending = io.Lock()
+        self._waiting = Batch()
+        self._flying: list[Batch] = []
+        self._mislaid: list[Batch] = []
+        self._count = 0
+        self._generation = 0
+        timeout_s = timeout_ms / 1000 if timeout_ms else link.settings.ack_timeout.total_seconds()
+        #: Seconds between two renewals with renew=True.
+        self.interval = timeout_s / 3
+
+    # --- registration
+
+    @property
+    def registered(self) -> bool:
+        """Whether the registration belongs to the session of now."""
+        return self.name != "" and self._session.is_current(self._generation)
+
+    def attach(self) -> None:
+        """Register under a new name; what the old one held and we know of comes along, the rest is given back.
+
+        Raises NotFound, ResourceLocked, BrokerConnectionError.
+        """
+        with self._sending:
+            if self.name:
+                self._send_mislaid()
+            session = self._session.ensure()
+            while True:
+                generation = self._session.generation
+                try:
+                    self._register(session)
+                except SessionGone:
+                    session = self._session.renewed(session)
+                else:
+                    self._generation = generation
+                    return
+
+    def _register(self, session: str) -> None:
+        self._count += 1
+        fresh = f"{session}.{id(self):x}.{self._count}"
+        known = self.known()
+        call = consume(
+            session,
+            fresh,
+            self.name,
+            self.queues,
+            known,
+            timeout_ms=self._timeout_ms,
+            default_ms=int(self._link.settings.ack_timeout.total_seconds() * 1000),
+            kind=self._kind,
+            info=self._info,
+        )
+        registered = self._link.run(call)
+        self.name, self.incarnations = fresh, registered.incarnations
+        self._forget((index, lost) for index, ids in enumerate(registered.kept) for lost in {*known[index]} - {*ids})
+
+    # --- what is held
+
+    @property
+    def held(self) -> int:
+        """Deliveries that the server counts as ours when the waiting verdicts have reached it."""
+        return self.ledger.outstanding + sum(map(len, self._flying))
+
+    def add(self, queue: int, ids: Sequence[bytes]) -> range:
+        """Note deliveries and return their tags."""
+        with self._mutex:
+            return self.ledger.add_many(queue, ids)
+
+    def known(self) -> list[list[bytes]]:
+        """Return the ids of each queue that the user was shown or will be, verdicts on their way included."""
+        with self._mutex:
+            batches = [self._waiting, *self._flying, *self._mislaid]
+            return [
+                [*self.ledger.known(index), *(entry_id for batch in batches for entry_id in batch.ids(index))]
+                for index in range(len(self.queues))
+            ]
+
+    def drop(self, tags: Iterable[int]) -> None:
+        """Forget deliveries that the user never saw: `cancel` gives them back."""
+        with self._mutex:
+            for tag in tags:
+                self.ledger.settle(tag)
+
+    def end(self) -> None:
+        """Forget all: it was given back, so a verdict from now on is stale."""
+        for index, ids in enumerate(self.known()):
+            self._forget((index, entry_id) for entry_id in ids)
+
+    def _forget(self, entries: Iterable[tuple[int, bytes]]) -> None:
+        with self._mutex:
+            for index, entry_id in entries:
+                self.ledger.lose(index, entry_id)
+
+    # --- verdicts
+
+    def judge(self, tag: int, verdict: Verdict, *, multiple: bool, shown: int) -> None:
+        """Note a verdict on a delivery, or with `multiple` on all up to it; it leaves with the next batch.
+
+        `shown` is the last tag that the user has seen. Raises what the ledger raises.
+        """
+        with self._mutex:
+            self._waiting.add(verdict, self.ledger.settle(tag, multiple=multiple, shown=shown))
+        self.freed.set()
+
+    def take_batch(self) -> Batch | None:
+        """Take the waiting verdicts to send them in front of a read; then call `settled`, `refused` or `mislay`."""
+        with self._mutex:
+            if not self._waiting:
+                return None
+            batch, self._waiting = self._waiting, Batch()
+            self._flying.append(batch)
+            return batch
+
+    def settle_call(self, batch: Batch, *, again: bool = False, rearm: bool = False) -> Call[Settled]:
+        """Return the call for a batch."""
+        return batch.call(self.name, self.queues, self.incarnations, again=again, rearm=rearm)
+
+    def settled(self, batch: Batch, result: Settled) -> None:
+        """Take note of the reply to a batch."""
+        with self._mutex:
+            self._flying.remove(batch)
+        counters = self._link.counters
+        counters.settled += len(batch) - len(result.stale)
+        counters.stale += len(result.stale)
+        self.gone += result.gone
+        self.freed.set()
+        for entry in result.stale:
+            tag, queue = batch.tags[entry], self.queues[entry[0]]
+            _log.info(
+                "%s: delivery %d of queue %r was settled too late: it had been given back", self._link, tag, queue
+            )
+            if self._on_stale is not None:
+                self._on_stale(tag, queue)
+
+    def mislay(self, batch: Batch) -> None:
+        """Note that the reply to a batch was lost: it is sent again, as such, before anything else."""
+        with self._mutex:
+            self._flying.remove(batch)
+            self._mislaid.append(batch)
+
+    def refused(self, batch: Batch) -> None:
+        """Send a batch by itself whose reply was an error, so nothing was done; raises what it then is."""
+        with self._sending:
+            self._send(batch)
+
+    def flush(self) -> None:
+        """Send the waiting verdicts now. Raises BrokerConnectionError."""
+        with self._sending:
+            self._send_mislaid()
+            batch = self.take_batch()
+            if batch is not None:
+                self._send(batch)
+
+    def settle_now(self, tag: int, verdict: Verdict, *, multiple: bool, shown: int) -> Settled:
+        """Settle by a call of its own and return the answer; raises what the ledger raises."""
+        with self._sending:
+            self._send_mislaid()
+            batch = Batch()
+            with self._mutex:
+                batch.add(verdict, self.ledger.settle(tag, multiple=multiple, shown=shown))
+                self._flying.append(batch)
+            return self._send(batch)
+
+    def _send_mislaid(self) -> None:
+        while self._mislaid:
+            with self._mutex:
+                batch = self._mislaid.pop(0)
+                self._flying.append(batch)
+            self._send(batch, again=True)
+
+    def _send(self, batch: Batch, *, again: bool = False) -> Settled:
+        call = self.settle_call(batch, again=again)
+        try:
+            result = self._link.run(call, resend=self.settle_call(batch, again=True))
+        except BrokerConnectionError:
+            self.mislay(batch)
+            raise
+        except BaseException:
+            with self._mutex:
+                self._flying.remove(batch)
+            raise
+        self.settled(batch, result)
+        return result
+
+    # --- renewing
+
+    def extend(self, tag: int) -> None:
+        """Start the ack timeout of one delivery anew; raises StaleDelivery, AlreadySettled, UnknownDeliveryTag."""
+        with self._mutex:
+            index, entry_id = self.ledger.entry(tag)
+        known = [[entry_id] if each == index else [] for each in range(len(self.queues))]
+        stale = self._link.run(settle.extend(self.name, self.queues, known))
+        if stale:
+            self.lost(stale)
+            raise StaleDelivery(tag, queue=self.queues[index])
+
+    def extension(self) -> Call[list[tuple[int, bytes]]] | None:
+        """Return the call that renews all that is held, or None; the heartbeat's thread asks."""
+        with self._mutex:
+            known = [self.ledger.known(index) for index in range(len(self.queues))]
+        return settle.extend(self.name, self.queues, known) if any(known) else None
+
+    def lost(self, stale: Sequence[tuple[int, bytes]]) -> None:
+        """Take note of deliveries that are not ours any more."""
+        self._forget(stale)
+        self._link.counters.stale += len(stale)

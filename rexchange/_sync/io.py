@@ -1,0 +1,105 @@
+"""What differs by nature between async and sync: waiting, background work, protection from cancelling.
+
+The twin of `_async/io.py`, with threads for tasks.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Literal, TypeVar
+
+T = TypeVar("T")
+COLOUR: Literal["sync"] = "sync"
+Lock = threading.Lock
+sleep = time.sleep
+_log = logging.getLogger("rexchange.background")
+
+
+def run_blocking(work: Callable[[], T]) -> T:
+    """Run what blocks; here all does."""
+    return work()
+
+
+def shielded(work: Callable[[], T]) -> T:
+    """Run work; nobody can cancel it here."""
+    return work()
+
+
+class Signal:
+    """A flag to wait for."""
+
+    def __init__(self) -> None:
+        """Start unset."""
+        self._event = threading.Event()
+        self.set = self._event.set
+        self.clear = self._event.clear
+
+    def wait(self, timeout: float) -> bool:
+        """Wait for at most `timeout` seconds; whether it is set."""
+        return self._event.wait(timeout)
+
+
+class Flight:
+    """One run at a time: a second thread waits for the first and then runs its own."""
+
+    def __init__(self) -> None:
+        """Start with none under way."""
+        self._lock = threading.Lock()
+
+    def run(self, work: Callable[[], None]) -> None:
+        """Run, alone; raises what it raised."""
+        with self._lock:
+            work()
+
+    def finish(self, timeout: float) -> None:
+        """Wait for the run under way in another thread, at most `timeout` seconds."""
+        if self._lock.acquire(timeout=timeout):
+            self._lock.release()
+
+
+class Flusher:
+    """Runs work once, `delay` seconds after the first poke since it last ran, in a thread of its own."""
+
+    def __init__(self, delay: float, work: Callable[[], None]) -> None:
+        """Take the delay in seconds and the work; the thread starts with the first poke."""
+        self._delay = delay
+        self._work = work
+        self._wanted = threading.Event()
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._start_lock = threading.Lock()
+
+    def poke(self) -> None:
+        """Ask for a run."""
+        if self._thread is None:
+            self._start()
+        # is_set is a plain read; set takes a lock, and most pokes come while one is waiting already.
+        if not self._wanted.is_set():
+            self._wanted.set()
+
+    def _start(self) -> None:
+        with self._start_lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._loop, name="rexchange-settle", daemon=True)
+                self._thread.start()
+
+    def _loop(self) -> None:
+        while True:
+            self._wanted.wait()
+            if self._closing.wait(self._delay):
+                return
+            self._wanted.clear()
+            try:
+                self._work()
+            except Exception:
+                _log.exception("settling in the background failed; the deliveries will be handed out again")
+
+    def close(self) -> None:
+        """Drop a planned run, and wait for the one under way."""
+        self._closing.set()
+        self._wanted.set()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()

@@ -1,0 +1,249 @@
+# Generated from rexchange/_async/link.py by `python tools/unasync.py`. Do not edit.
+"""The broker's way to the server: opening a vhost, running calls and plans, retrying what may be retried."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from redis.exceptions import RedisError
+
+from rexchange import scripts, topology
+from rexchange._sync import io
+from rexchange._sync.wire import ConnectionLost, Wire
+from rexchange.errors import BrokerConnectionError, TopologyLost
+from rexchange.hooks import Counters
+from rexchange.keyspace import Keys
+from rexchange.protocol import declare
+from rexchange.protocol.call import refusal
+from rexchange.server import facts, failures
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from rexchange.errors import Outcome
+    from rexchange.protocol.call import Arg, Call, Plan, Reply
+    from rexchange.server.endpoint import Address
+    from rexchange.server.facts import ServerFacts
+    from rexchange.settings import Settings
+
+    Runner = Callable[[Call[Any]], Any]
+
+T = TypeVar("T")
+_log = logging.getLogger("rexchange.connection")
+
+BLOCK_MARGIN_S = 2.0
+"""A blocking read may answer so much later than its block before the connection counts as half-open."""
+
+
+class Link:
+    """Everything of one Broker that talks to the server shares this."""
+
+    def __init__(self, address: Address, settings: Settings, vhost: str) -> None:
+        """Take where the server is; nothing is connected yet."""
+        self.address = address
+        self.settings = settings
+        self.vhost = vhost
+        self.keys = Keys(topology.check_vhost(vhost))
+        self.counters = Counters()
+        self.facts: ServerFacts | None = None
+        self.restore: Callable[[Runner], None] | None = None
+        self.commands = self.wire()
+        self.closed = False
+        self._vhost_id = b""
+        self._opening = io.Lock()
+
+    def __str__(self) -> str:
+        """Show the server and the vhost, for logs."""
+        return f"{self.address.display} vhost {self.vhost!r}"
+
+    def reset(self) -> None:
+        """Start anew in a forked child: locks may be held by threads that do not exist here."""
+        self._opening = io.Lock()
+        self.commands.reset()
+
+    def wire(self, *, blocking: bool = False) -> Wire:
+        """Make a connection; a `blocking` one waits longer for its replies (redis-py's default of 5 s kills long reads)."""
+        socket_timeout = self.settings.socket_timeout.total_seconds()
+        if blocking:
+            socket_timeout = self.settings.block.total_seconds() + BLOCK_MARGIN_S
+        connect_timeout = self.settings.connect_timeout.total_seconds()
+        return Wire(self.address, connect_timeout=connect_timeout, socket_timeout=socket_timeout)
+
+    @property
+    def vhost_id(self) -> bytes:
+        """What `open_vhost` returned, empty before."""
+        return self._vhost_id
+
+    def deadline(self, timeout: float | None = None) -> float:
+        """Return when an operation that starts now is given up, by the monotonic clock."""
+        return time.monotonic() + (self.settings.retry_timeout.total_seconds() if timeout is None else timeout)
+
+    def command(self, call: Call[T]) -> list[Arg]:
+        """Return the EVALSHA of a call."""
+        head: list[Arg] = ["EVALSHA", scripts.load(call.script).sha, 1, self.keys.vhost]
+        if not call.opens:
+            head.append(self._vhost_id)
+        return [*head, *call.args]
+
+    def open(self, deadline: float | None = None) -> None:
+        """Connect, look at the server, open the vhost; nothing where that was done.
+
+        Raises BrokerConnectionError, ServerRefused.
+        """
+        if self.closed:
+            message = "this Broker is closed: make a new one"
+            raise BrokerConnectionError(message, address=self.address.display, outcome="not_done")
+        if self._vhost_id:
+            return
+        with self._opening:
+            if self._vhost_id:
+                return
+            limit = self.deadline() if deadline is None else deadline
+            if self.facts is None:
+                self._look(limit)
+            self._vhost_id = self._run(declare.open_vhost(secrets.token_hex(8).encode()), self.commands, limit)
+
+    def _look(self, deadline: float) -> None:
+        commands = (["HELLO"], ["INFO"], ["CONFIG", "GET", "save"])
+        replies = self._retried(lambda: self.commands.roundtrip(commands), deadline)
+        told = facts.read(*[None if isinstance(reply, RedisError) else reply for reply in replies])
+        for warning in facts.judge(told, strict=self.settings.strict, address=self.address.display):
+            _log.warning("%s: %s", self.address.display, warning)
+        self.facts = told
+
+    def run(
+        self, call: Call[T], *, wire: Wire | None = None, deadline: float | None = None, resend: Call[T] | None = None
+    ) -> T:
+        """Run a call and decode its reply.
+
+        It is sent again after a lost connection, so calls are such that twice is as once; `resend` is what is sent in
+        its place when the first may have been done. Raises the typed error of the reply, or BrokerConnectionError
+        when `deadline` (monotonic; the default is the setting retry_timeout) passes.
+        """
+        limit = self.deadline() if deadline is None else deadline
+        self.open(limit)
+        seen = self._vhost_id
+        try:
+            return self._run(call, wire or self.commands, limit, resend)
+        except TopologyLost:
+            if not self.recovered(seen):
+                raise
+            return self._run(call, wire or self.commands, limit, resend)
+
+    def once(self, call: Call[T], *, wire: Wire | None = None) -> T:
+        """Run a call that must not be done twice: raises ConnectionLost instead of sending it again."""
+        self.open()
+        seen, deadline, attempt = self._vhost_id, self.deadline(), 0
+        while True:
+            (reply,) = (wire or self.commands).roundtrip([self.command(call)])
+            if not isinstance(reply, RedisError):
+                return call.decode(reply)
+            pause = failures.backoff(attempt)
+            attempt += 1
+            if failures.is_noscript(reply):
+                self.load(call.script, wire or self.commands, deadline)
+            elif failures.is_transient(reply) and time.monotonic() + pause < deadline:
+                io.sleep(pause)
+            else:
+                error = self.error(reply)
+                if not (isinstance(error, TopologyLost) and self.recovered(seen)):
+                    raise error
+                seen = self._vhost_id
+
+    def follow(self, plan: Plan[T], *, deadline: float | None = None) -> T:
+        """Run the calls of a plan and return its result."""
+        limit = self.deadline() if deadline is None else deadline
+        try:
+            call = next(plan)
+            while True:
+                call = plan.send(self.run(call, deadline=limit))
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+
+    def recovered(self, seen: bytes) -> bool:
+        """Whether a topology that was lost under the vhost id `seen` is there again (redeclare=True)."""
+        if self.restore is None or not self.settings.redeclare:
+            return False
+        with self._opening:
+            if self._vhost_id == seen:
+                epoch = secrets.token_hex(8).encode()
+                self._vhost_id = self._run(declare.open_vhost(epoch), self.commands, self.deadline())
+                if self._vhost_id == seen:
+                    return False  # the vhost is there: a part of it is broken, which declaring again does not mend
+                self.restore(self._bare)
+                _log.warning("%s: the topology was gone and has been declared again", self.address.display)
+        return True
+
+    def _bare(self, call: Call[Any]) -> Any:  # noqa: ANN401 - what the call decodes to
+        return self._run(call, self.commands, self.deadline())
+
+    def _run(self, call: Call[T], wire: Wire, deadline: float, resend: Call[T] | None = None) -> T:
+        again = call if resend is None else resend
+        lost = False
+
+        def once() -> Reply:
+            nonlocal lost
+            try:
+                return (wire.roundtrip([self.command(again if lost else call)]))[0]
+            except ConnectionLost as error:
+                lost = lost or error.sent
+                raise
+
+        loads = 0
+        while True:
+            reply = self._retried(once, deadline)
+            if not isinstance(reply, RedisError):
+                return call.decode(reply)
+            if failures.is_noscript(reply) and loads < 3:  # noqa: PLR2004 - a server that forgets at once is broken
+                loads += 1
+                self.load(call.script, wire, deadline)
+                continue
+            raise self.error(reply)
+
+    def load(self, script: str, wire: Wire, deadline: float) -> None:
+        """Make the server know a script."""
+        self._retried(lambda: wire.roundtrip([["SCRIPT", "LOAD", scripts.load(script).text]]), deadline)
+
+    def error(self, reply: RedisError, outcome: Outcome = "not_done") -> Exception:
+        """Return the typed error of an error reply."""
+        text = failures.reply_text(reply)
+        ours = refusal(text)
+        inside = type(ours).__module__ != "rexchange.errors"
+        translated = ours if inside else failures.translate(reply, self.address, outcome)
+        translated.__cause__ = reply
+        return translated
+
+    def _retried(self, work: Callable[[], T], deadline: float) -> T:
+        """Run work until it gets an answer that is neither a lost connection nor "not now"."""
+        attempt = 0
+        outcome: Outcome = "not_done"
+        while True:
+            failure: BaseException
+            try:
+                result = work()
+            except ConnectionLost as lost:
+                failure = lost.error
+                if lost.sent:
+                    outcome = "unknown"
+                if not failures.is_connection_failure(failure):
+                    raise failures.translate(failure, self.address, outcome) from failure
+            else:
+                answer = result[0] if isinstance(result, list) and result else result
+                if not (isinstance(answer, RedisError) and failures.is_transient(answer)):
+                    return result
+                failure = answer
+            pause = failures.backoff(attempt)
+            attempt += 1
+            if time.monotonic() + pause >= deadline:
+                raise failures.translate(failure, self.address, outcome) from failure
+            self.counters.retries += 1
+            io.sleep(pause)
+
+    def close(self) -> None:
+        """Close the command connection; nothing runs any more."""
+        self.closed = True
+        self.commands.close()

@@ -1,0 +1,138 @@
+# Generated from rexchange/_async/reader.py by `python tools/unasync.py`. Do not edit.
+"""How a consumer reads: natively where it has one queue (with the wake stream beside it), else woken and by `take`."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from redis.exceptions import RedisError
+
+from rexchange._sync import io
+from rexchange._sync.wire import ConnectionLost
+from rexchange.protocol import consume
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rexchange._sync.holder import Holder
+    from rexchange._sync.link import Link
+    from rexchange.protocol.call import Arg
+    from rexchange.protocol.consume import Entry
+
+_log = logging.getLogger("rexchange.consume")
+
+POLL_S = 0.01
+"""Between two looks at a server whose XREADGROUP cannot block (fakeredis)."""
+
+
+class Reader:
+    """The reading connection of one consumer. All methods but `unblock` are called by one reader at a time."""
+
+    def __init__(self, link: Link, holder: Holder) -> None:
+        """Nothing is connected yet."""
+        self._link = link
+        self._holder = holder
+        self._wire = link.wire(blocking=True)
+        names = [queue.encode() for queue in holder.queues]
+        self._names = names
+        self._streams = [link.keys.stream(name) for name in names]
+        self._wakes = [link.keys.wake(name) for name in names]
+        self._client_id = 0
+        self._blocked = False
+        self._looked = False
+
+    def read(self, window: int, wait: float, stopped: Callable[[], bool]) -> list[Entry]:
+        """Return up to `window` entries, none after `wait` seconds; the waiting verdicts go in front.
+
+        Raises ConnectionLost, SessionGone, and redis-py's error of a read that was ended.
+        """
+        if len(self._names) > 1:
+            return self._read_managed(window, wait, stopped)
+        blocking = self._link.facts is None or self._link.facts.blocking
+        until = time.monotonic() + wait
+        while True:
+            block_ms = max(int(wait * 1000), 1) if blocking else None
+            command = consume.read_command(self._link.keys, self._holder.name, self._names[0], window, block_ms)
+            found = consume.read_reply(self._send(command), self._streams[0])
+            if found.token:
+                entries = self._take(window, [found.token], found.entries)
+                if entries:
+                    return entries
+            elif found.entries:
+                return found.entries
+            if blocking or stopped() or time.monotonic() >= until:
+                return []
+            io.sleep(POLL_S)
+
+    def _read_managed(self, window: int, wait: float, stopped: Callable[[], bool]) -> list[Entry]:
+        """Look first, for what came before anybody was there to be woken; then wait for a token."""
+        blocking = self._link.facts is None or self._link.facts.blocking
+        until = time.monotonic() + wait
+        tokens = [b""] * len(self._names)
+        while True:
+            entries = self._take(window, tokens, [])
+            left = until - time.monotonic()
+            if entries or stopped() or left <= 0:
+                return entries
+            block_ms = max(int(left * 1000), 1) if blocking else None
+            command = consume.wake_command(self._link.keys, self._holder.name, self._names, block_ms)
+            tokens = consume.wake_reply(self._send(command), self._wakes)
+            if not any(tokens) and not blocking:
+                io.sleep(POLL_S)
+
+    def _take(self, window: int, tokens: list[bytes], unseen: list[Entry]) -> list[Entry]:
+        holder = self._holder
+        call = consume.take(holder.name, window, holder.queues, holder.incarnations, tokens=tokens, unseen=unseen)
+        return self._link.once(call, wire=self._wire)
+
+    def _send(self, command: list[Arg]) -> object:
+        """Send a read, the waiting verdicts in front of it in the same write."""
+        holder, link = self._holder, self._link
+        if not self._client_id:
+            self._learn_id()
+        batch = holder.take_batch()
+        commands = [command]
+        if batch is not None:
+            # Nothing is being read while this runs, so with nothing else in hand the fence may stand again.
+            settle = holder.settle_call(batch, rearm=not holder.held - len(batch))
+            commands = [link.command(settle), command]
+        try:
+            self._blocked = True
+            replies = self._wire.roundtrip(commands)
+        except ConnectionLost:
+            self._client_id = 0
+            if batch is not None:
+                holder.mislay(batch)
+            raise
+        finally:
+            self._blocked = False
+        if batch is not None:
+            if isinstance(replies[0], RedisError):
+                # Nothing was done. Sent once more by itself: NOSCRIPT after a restart, BUSY, or it is a real refusal.
+                _log.debug("%s: a settle in front of a read was refused: %s", link, replies[0])
+                holder.refused(batch)
+            else:
+                holder.settled(batch, settle.decode(replies[0]))
+        if isinstance(replies[-1], RedisError):
+            raise replies[-1]
+        return replies[-1]
+
+    def _learn_id(self) -> None:
+        """Ask for the connection's id, by which `unblock` ends a read."""
+        (reply,) = self._wire.roundtrip([["CLIENT", "ID"]])
+        self._client_id = reply if isinstance(reply, int) else -1
+
+    def unblock(self) -> None:
+        """End a read that is under way; without the permission for it, it ends with its block."""
+        if not self._blocked or self._client_id <= 0:
+            return
+        try:
+            self._link.commands.roundtrip([["CLIENT", "UNBLOCK", self._client_id]])
+        except ConnectionLost as error:
+            _log.debug("%s: could not unblock a read: %s", self._link, error)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._wire.close()

@@ -1,0 +1,105 @@
+# Generated from rexchange/_async/session.py by `python tools/unasync.py`. Do not edit.
+"""A session: one Broker's life in Redis. It owns consumers, exclusive queues, and what `get` took (AMQP's connection)."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from typing import TYPE_CHECKING
+
+from rexchange._sync import io
+from rexchange.errors import RexchangeError
+from rexchange.protocol import tick
+from rexchange.server.heartbeat import Heartbeat
+
+if TYPE_CHECKING:
+    from rexchange._sync.link import Link
+    from rexchange.server.heartbeat import Renewal
+
+_log = logging.getLogger("rexchange.session")
+
+
+class Session:
+    """Opened with the first thing that needs an owner, so a Broker that only publishes has none."""
+
+    def __init__(self, link: Link) -> None:
+        """Nothing is opened yet."""
+        self._link = link
+        self._lock = io.Lock()
+        self._heart: Heartbeat | None = None
+        self._renewals: set[Renewal] = set()
+        self._gone = False
+        self.id = ""
+        self.generation = 0
+        """How often a session was opened: a consumer that was registered under an older one registers again."""
+
+    def reset(self) -> None:
+        """Forget everything in a forked child: the session is the parent's."""
+        self.__init__(self._link)  # type: ignore[misc]
+
+    def ensure(self) -> str:
+        """Return the id of a session that is open, as far as we know."""
+        if self.id and not self._gone:
+            return self.id
+        with self._lock:
+            if not self.id or self._gone:
+                self._open()
+            return self.id
+
+    def renewed(self, dead: str) -> str:
+        """Return another session's id, since `dead` was reaped (this process slept, or the server lost its data)."""
+        if self.id == dead:
+            self._gone = True
+        return self.ensure()
+
+    def is_current(self, generation: int) -> bool:
+        """Whether what was registered under this generation still is."""
+        return generation == self.generation and not self._gone
+
+    def _open(self) -> None:
+        settings, link = self._link.settings, self._link
+        self._stop_heart()
+        fresh = secrets.token_hex(8)
+        link.run(tick.open_session(fresh, int(settings.session_timeout.total_seconds() * 1000)))
+        if self.id:
+            _log.warning("%s: session %s was reaped; all it held was given back, going on as %s", link, self.id, fresh)
+        self.id, self._gone = fresh, False
+        self.generation += 1
+        heart = Heartbeat(link.address, settings, link.keys.vhost, lambda: link.vhost_id, fresh, self._went)
+        for renewal in self._renewals:
+            heart.renew(renewal)
+        self._heart = heart
+        heart.start()
+
+    def _went(self) -> None:
+        self._gone = True
+
+    def renew(self, renewal: Renewal) -> None:
+        """Renew the deliveries of a consumer with every heartbeat that is due."""
+        self._renewals.add(renewal)
+        if self._heart is not None:
+            self._heart.renew(renewal)
+
+    def forget(self, renewal: Renewal) -> None:
+        """Renew them no more."""
+        self._renewals.discard(renewal)
+        if self._heart is not None:
+            self._heart.forget(renewal)
+
+    def _stop_heart(self) -> None:
+        heart, self._heart = self._heart, None
+        if heart is not None:
+            heart.stop()
+            io.run_blocking(heart.thread.join)
+
+    def close(self) -> None:
+        """Give back at once all that the session holds, and end it."""
+        self._stop_heart()
+        if not self.id or self._gone:
+            return
+        try:
+            while not self._link.run(tick.close_session(self.id), deadline=self._link.deadline(1.0)):
+                pass
+        except RexchangeError as error:
+            _log.warning("%s: session %s could not be closed (%s); the reaper ends it", self._link, self.id, error)
+        self.id = ""

@@ -1,0 +1,80 @@
+# Generated from rexchange/_async/wire.py by `python tools/unasync.py`. Do not edit.
+"""One connection to the server, one user at a time. It comes back by itself at the next use, also after a fork."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from redis.exceptions import ResponseError
+
+from rexchange._sync import io
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rexchange.protocol.call import Arg, Reply
+    from rexchange.server.endpoint import Address, SyncConnection
+
+
+class ConnectionLost(Exception):
+    """The connection failed; `sent`: the commands may have reached the server, so they may have been done."""
+
+    def __init__(self, error: BaseException, *, sent: bool) -> None:
+        """Keep redis-py's error."""
+        super().__init__(str(error))
+        self.error = error
+        self.sent = sent
+
+
+class Wire:
+    """A connection that is made when it is needed."""
+
+    def __init__(self, address: Address, *, connect_timeout: float, socket_timeout: float) -> None:
+        """Take where to connect and the limits in seconds; nothing is connected yet."""
+        self._address = address
+        self._connect_timeout = connect_timeout
+        self._socket_timeout = socket_timeout
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the connection without touching it: after a fork it belongs to the parent."""
+        self._lock = io.Lock()
+        self._pid = os.getpid()
+        self._connection: SyncConnection = self._address.connection(
+            io.COLOUR, socket_timeout=self._socket_timeout, connect_timeout=self._connect_timeout
+        )
+
+    def roundtrip(self, commands: Sequence[Sequence[Arg]]) -> list[Reply]:
+        """Send commands in one write and return their replies; an error reply is returned as a ResponseError.
+
+        Raises ConnectionLost.
+        """
+        with self._lock:
+            connection = self._connection
+            sent = False
+            try:
+                connection.connect()
+                packed = connection.pack_commands(commands)
+                sent = True
+                connection.send_packed_command(packed, check_health=False)
+                return [self._reply(connection) for _ in commands]
+            except Exception as error:
+                connection.disconnect()
+                raise ConnectionLost(error, sent=sent) from error
+            except BaseException:
+                # A KeyboardInterrupt between write and read would leave a reply for the next command to take for its own.
+                connection.disconnect()
+                raise
+
+    @staticmethod
+    def _reply(connection: SyncConnection) -> Reply:
+        try:
+            return connection.read_response(disconnect_on_error=True)
+        except ResponseError as error:
+            return error
+
+    def close(self) -> None:
+        """Close the connection; the next use would open it again."""
+        if self._pid == os.getpid():
+            self._connection.disconnect()

@@ -1,0 +1,335 @@
+"""What rexchange raises: one class per AMQP reply code, one tree.
+
+::
+
+    RexchangeError
+    ├── InvalidArgument (also ValueError)   a Python argument of a wrong type or out of range
+    ├── TopologyError                       kind, name, argument, current, wanted
+    │   ├── AccessRefused        403        reserved name, default exchange, exclusive consumer
+    │   ├── NotFound             404        no such exchange, queue, vhost
+    │   ├── ResourceLocked       405        exclusive to another session
+    │   ├── PreconditionFailed   406        declared before with other values; a value AMQP forbids
+    │   ├── NotSupported         540        RabbitMQ has it, rexchange has it not (yet)
+    │   └── TopologyLost         541        FLUSHALL, eviction, wrong db, corrupt record
+    ├── PublishError
+    │   ├── ContentTooLarge      311        a body or a call over its limit (RabbitMQ answers 406)
+    │   ├── Unroutable           312        mandatory, and no queue: .messages
+    │   └── PublishRefused                  the broker would not take the messages
+    ├── DeliveryError
+    │   ├── UnknownDeliveryTag   406        never given out
+    │   ├── AlreadySettled       406        acked, nacked or rejected before
+    │   ├── StaleDelivery        406        given back meanwhile, another consumer may have it
+    │   └── ConsumerCancelled               the queue was deleted while it was consumed
+    ├── BrokerConnectionError               address, outcome
+    │   └── ServerRefused                   no Redis, too old, cluster, newer schema
+    └── ScriptError              541        a script failed, or stored bytes cannot be read
+
+Every class can be pickled and copied. ``reply_code`` is the AMQP number, or None where AMQP has none.
+No message holds a password: what looks like a URL's user part is masked.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    Rebuild = tuple[Callable[..., "RexchangeError"], tuple[object, ...]]
+
+Outcome = Literal["not_done", "unknown"]
+
+_SHOWN_CHARACTERS = 80
+_SHOWN_MESSAGES = 5
+# Greedy up to the last "@": a password with a raw "@" or "/" in it must not be shown in part.
+_USER_PART = re.compile(r"://\S*@")
+_PASSWORD_OPTION = re.compile(r"(?i)([?&]\w*password=)[^&\s'\"]*")
+_ESCAPED = re.compile(rb"%([0-9A-Fa-f]{2})")
+
+
+def redact(text: str) -> str:
+    """Return `text` with passwords of URLs in it masked."""
+    return _PASSWORD_OPTION.sub(r"\1***", _USER_PART.sub("://***@", text))
+
+
+def _shown(value: object) -> str:
+    """Return the repr of a value, masked and cut: a body of megabytes does not belong in a message."""
+    if isinstance(value, str | bytes | bytearray):
+        value = value[:4096]
+    text = redact(repr(value))
+    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
+
+
+def _rebuild(cls: type[RexchangeError], args: tuple[object, ...], fields: dict[str, object]) -> RexchangeError:
+    error = cls.__new__(cls)
+    error.args = args
+    error.__dict__.update(fields)
+    return error
+
+
+class RexchangeError(Exception):
+    """The base of everything rexchange raises on purpose."""
+
+    reply_code: ClassVar[int | None] = None
+
+    def __reduce__(self) -> Rebuild:
+        """Pickle by fields: Exception's own way calls __init__ with the message alone, which fails."""
+        return _rebuild, (type(self), self.args, dict(self.__dict__))
+
+
+class InvalidArgument(RexchangeError, ValueError):
+    """A Python argument has a wrong type or is out of range; nothing was sent.
+
+    `value` is its repr, cut to 80 characters; `wanted` says in words what is taken.
+    """
+
+    def __init__(self, argument: str, value: object, wanted: str) -> None:
+        """Keep the fields; `value` is anything."""
+        self.argument = argument
+        self.value = _shown(value)
+        self.wanted = wanted
+        super().__init__(f"{argument} is {self.value}: wanted {wanted}")
+
+
+class TopologyError(RexchangeError):
+    """Something about an exchange, a queue, a binding, a consumer or a vhost.
+
+    `kind` is one of these words (or ""), `name` its name. `argument`, `current` and `wanted` are set where one
+    argument is at fault: the value there and the value asked for.
+    """
+
+    _default: ClassVar[str] = "refused"
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        kind: str = "",
+        name: str = "",
+        argument: str | None = None,
+        current: object = None,
+        wanted: object = None,
+    ) -> None:
+        """Take the message as it is, or make one of the fields."""
+        self.kind = kind
+        self.name = name
+        self.argument = argument
+        self.current = current
+        self.wanted = wanted
+        super().__init__(redact(message) or f"{self.subject}: {self._default}")
+
+    @property
+    def subject(self) -> str:
+        """Kind and name as they stand in a message: ``queue 'orders'``."""
+        return f"{self.kind} {self.name!r}" if self.kind else "broker"
+
+
+class AccessRefused(TopologyError):
+    """403: a reserved name, the default exchange, or a queue with an exclusive consumer."""
+
+    reply_code = 403
+    _default = "access refused"
+
+
+class NotFound(TopologyError):
+    """404: it does not exist."""
+
+    reply_code = 404
+    _default = "does not exist"
+
+
+class ResourceLocked(TopologyError):
+    """405: the queue is exclusive to another session, or is so and was declared as not so."""
+
+    reply_code = 405
+    _default = "exclusive to another session"
+
+
+class PreconditionFailed(TopologyError):
+    """406: it exists with other values, a value is not legal, or a condition (if_unused, if_empty) does not hold."""
+
+    reply_code = 406
+    _default = "a precondition does not hold"
+
+    @classmethod
+    def mismatch(cls, kind: str, name: str, argument: str, current: object, wanted: object) -> PreconditionFailed:
+        """Return the error of a second declare that differs from the first in `argument`."""
+        message = (
+            f"{kind} {name!r} exists with {argument}={_shown(current)}, and this declare wants {_shown(wanted)}: "
+            f"declare it with {_shown(current)}, use another name, or delete the {kind} first"
+        )
+        return cls(message, kind=kind, name=name, argument=argument, current=current, wanted=wanted)
+
+    @classmethod
+    def illegal(cls, kind: str, name: str, argument: str, value: object, wanted: str) -> PreconditionFailed:
+        """Return the error of a value that AMQP or RabbitMQ does not take; `wanted` says what it takes."""
+        message = f"{kind} {name!r}: {argument} is {_shown(value)}: give {wanted}"
+        return cls(message, kind=kind, name=name, argument=argument, current=value, wanted=wanted)
+
+
+class NotSupported(TopologyError):
+    """540: a feature of RabbitMQ that rexchange does not have. It is refused, never ignored."""
+
+    reply_code = 540
+    _default = "not supported"
+
+
+class TopologyLost(TopologyError):
+    """541: what Redis holds is not what was declared: FLUSHALL, eviction, the wrong db, a corrupt record."""
+
+    reply_code = 541
+    _default = "the topology in Redis is lost or damaged"
+
+
+class PublishError(RexchangeError):
+    """A publish that put no message of its group in any queue."""
+
+
+class UnroutableMessage(NamedTuple):
+    """Which message of the call had no queue: its position there (from 0), and where it was sent."""
+
+    position: int
+    exchange: str
+    routing_key: str
+
+
+class Unroutable(PublishError):
+    """312: mandatory messages that no queue would get. No message of their group (one publish call) was written."""
+
+    reply_code = 312
+
+    def __init__(self, messages: Iterable[tuple[int, str, str]]) -> None:
+        """Take (position in the call, exchange, routing key) of each."""
+        self.messages = [UnroutableMessage(*message) for message in messages]
+        shown = self.messages[:_SHOWN_MESSAGES]
+        listed = ", ".join(f"#{m.position} (exchange {m.exchange!r}, key {m.routing_key!r})" for m in shown)
+        more = f" and {len(self.messages) - len(shown)} more" if len(self.messages) > len(shown) else ""
+        super().__init__(f"mandatory messages reach no queue, so nothing was published: {listed}{more}")
+
+
+class ContentTooLarge(PublishError):
+    """311: `what` (a body, a call) has `size`, more than `limit`; both in bytes, or in messages for a batch."""
+
+    reply_code = 311
+
+    def __init__(self, what: str, size: int, limit: int) -> None:
+        """Keep the fields."""
+        self.what = what
+        self.size = size
+        self.limit = limit
+        super().__init__(f"{what} is {size}, and the limit is {limit}: nothing was published")
+
+
+class PublishRefused(PublishError):
+    """The broker would not take the messages, for instance since another producer uses the same lane."""
+
+
+class DeliveryError(RexchangeError):
+    """A delivery cannot be settled, or deliveries stop."""
+
+
+class _TagError(DeliveryError):
+    """An error that concerns one delivery tag."""
+
+    reply_code = 406
+    _words: ClassVar[str] = ""
+
+    def __init__(self, delivery_tag: int, *, queue: str = "", hint: str = "") -> None:
+        """Name the tag, the queue where it is known, and what to do instead."""
+        self.delivery_tag = delivery_tag
+        self.queue = queue
+        of = f" of queue {queue!r}" if queue else ""
+        instead = f": {hint}" if hint else ""
+        super().__init__(f"delivery tag {delivery_tag}{of} {self._words}{instead}")
+
+
+class UnknownDeliveryTag(_TagError):
+    """406: this tag was never given out by this consumer."""
+
+    _words = "was never given out here"
+
+
+class AlreadySettled(_TagError):
+    """406: this delivery was acked, nacked or rejected before."""
+
+    _words = "was settled before"
+
+
+class StaleDelivery(_TagError):
+    """406: the message was given back (ack timeout, lost session), so another consumer may have it now."""
+
+    _words = "was given back meanwhile (ack timeout or lost session): the message is delivered again"
+
+
+class ConsumerCancelled(DeliveryError):
+    """The broker ended the consumer: its queue was deleted."""
+
+    def __init__(self, queue: str, reason: str) -> None:
+        """Name the queue and the reason."""
+        self.queue = queue
+        self.reason = reason
+        super().__init__(f"the consumer of queue {queue!r} was cancelled: {reason}")
+
+
+class BrokerConnectionError(RexchangeError):
+    """The server cannot be reached or did not answer.
+
+    `outcome` is "not_done" where nothing of the operation happened for sure, "unknown" where it may have.
+    """
+
+    def __init__(self, message: str, *, address: str, outcome: Outcome) -> None:
+        """Mask passwords in both texts: errors end in logs."""
+        self.address = redact(address)
+        self.outcome: Outcome = outcome
+        words = "nothing was done" if outcome == "not_done" else "whether it was done is unknown"
+        at = f"{self.address}: " if address else ""
+        super().__init__(f"{at}{redact(message)} ({words})")
+
+
+class ServerRefused(BrokerConnectionError):
+    """The server answers but cannot be used: no Redis, too old, a cluster, a newer schema, an unfit policy."""
+
+
+class ScriptError(RexchangeError):
+    """541: a script failed, or what it or Redis gave back cannot be read. A bug or foreign data, never a refusal."""
+
+    reply_code = 541
+
+
+_TOPOLOGY: dict[str, type[TopologyError]] = {
+    "NOT_FOUND": NotFound,
+    "RESOURCE_LOCKED": ResourceLocked,
+    "PRECONDITION_FAILED": PreconditionFailed,
+    "ACCESS_REFUSED": AccessRefused,
+    "NOT_SUPPORTED": NotSupported,
+    "TOPOLOGY_LOST": TopologyLost,
+}
+_KINDS = frozenset({"", "exchange", "queue", "binding", "vhost", "consumer"})
+
+
+def _unescape(name: str) -> str:
+    """Undo the %XX that scripts write for "%", "|" and line ends in a name; names are UTF-8."""
+    raw = _ESCAPED.sub(lambda found: bytes([int(found[1], 16)]), name.encode("utf-8", "surrogateescape"))
+    return raw.decode("utf-8", "backslashreplace")
+
+
+def from_reply(text: str) -> RexchangeError:
+    """Return the error that a script's error reply ``<CODE> <kind>|<name>|<message>`` stands for.
+
+    Any other text is an error of the server or of Lua itself and becomes a ScriptError that shows it whole.
+    """
+    code, _, rest = text.removeprefix("ERR ").partition(" ")
+    kind, first, tail = rest.partition("|")
+    name, second, message = tail.partition("|")
+    if not (first and second and kind in _KINDS):
+        return ScriptError(text)
+    plain = _unescape(name)
+    subject = f"{kind} {plain!r}: "
+    # Scripts say what is wrong and leave it to us to say with what; a text made in Python says both.
+    message = message if not kind or not message or message.startswith(subject) else subject + message
+    if code in _TOPOLOGY:
+        return _TOPOLOGY[code](message, kind=kind, name=plain)
+    if code == "NEWER_SCHEMA":
+        return ServerRefused(message, address="", outcome="not_done")
+    return ScriptError(message if code == "SCRIPT_ERROR" else text)

@@ -1,0 +1,133 @@
+"""Which delivery tag stands for which entry of which queue, and how many more a consumer may hold.
+
+Tags rise from 1, so nothing need be kept about settled ones: a tag that was given out and is neither outstanding
+nor stale was settled. No I/O and no locks: the shell holds its lock around every call.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rexchange.errors import AlreadySettled, StaleDelivery, UnknownDeliveryTag
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Entry = tuple[int, bytes]
+"""The queue's index in its consumer, and the id of the stream entry."""
+
+STALE_MAX = 10_000
+"""So many stale tags are remembered; an older one that is settled later is called settled before."""
+
+
+class Ledger:
+    """The unacked deliveries of one consumer (or of `get` in one session)."""
+
+    __slots__ = ("_entries", "_last", "_stale", "_tags")
+
+    def __init__(self) -> None:
+        """Start empty; the first tag is 1."""
+        self._last = 0
+        self._entries: dict[int, Entry] = {}  # outstanding tags, rising
+        self._tags: dict[Entry, int] = {}  # the same, the other way round
+        self._stale: dict[int, None] = {}  # an ordered set, bounded
+
+    def __len__(self) -> int:
+        """Return how many deliveries are outstanding."""
+        return len(self._entries)
+
+    @property
+    def outstanding(self) -> int:
+        """How many deliveries are outstanding."""
+        return len(self._entries)
+
+    def add(self, queue: int, entry_id: bytes) -> int:
+        """Note one delivery and return its tag.
+
+        An entry that comes again was given back by force in between: the tag it had is stale from now on, since an
+        ack by its old holder would settle the new delivery.
+        """
+        tag = self._last = self._last + 1
+        entry = (queue, entry_id)
+        old = self._tags.get(entry)
+        if old is not None:
+            del self._entries[old]
+            self._remember(old)
+        self._tags[entry] = tag
+        self._entries[tag] = entry
+        return tag
+
+    def add_many(self, queue: int, entry_ids: Sequence[bytes]) -> range:
+        """Note the deliveries of one read and return their tags; the ids of one read are distinct."""
+        first = self._last + 1
+        tags = range(first, first + len(entry_ids))
+        entries = [(queue, entry_id) for entry_id in entry_ids]
+        if self._tags.keys().isdisjoint(entries):
+            self._last += len(entries)
+            self._entries.update(zip(tags, entries, strict=True))
+            self._tags.update(zip(entries, tags, strict=True))
+        else:
+            for entry_id in entry_ids:
+                self.add(queue, entry_id)
+        return tags
+
+    def entry(self, tag: int) -> Entry:
+        """Return an outstanding delivery's entry; raises what `settle` raises."""
+        entry = self._entries.get(tag)
+        if entry is None:
+            raise self._refusal(tag)
+        return entry
+
+    def settle(self, tag: int, *, multiple: bool = False, shown: int | None = None) -> list[tuple[int, Entry]]:
+        """Take out one delivery, or with `multiple` all up to and with `tag`; oldest first, each with its tag.
+
+        `multiple` with tag 0 means all up to `shown`, the last that the user has seen (None: all there are); it is
+        no error where there are none. Raises UnknownDeliveryTag for a tag never given out (and 0 without
+        `multiple`), StaleDelivery for one whose entry was given back, AlreadySettled for the rest. Where it raises
+        nothing is taken out.
+        """
+        if multiple:
+            return self._settle_up_to(tag, shown)
+        entry = self._entries.pop(tag, None)
+        if entry is None:
+            raise self._refusal(tag)
+        del self._tags[entry]
+        return [(tag, entry)]
+
+    def lose(self, queue: int, entry_id: bytes) -> int | None:
+        """Note that the entry was taken from us by force; return its tag, stale from now on, or None if unknown."""
+        tag = self._tags.pop((queue, entry_id), None)
+        if tag is not None:
+            del self._entries[tag]
+            self._remember(tag)
+        return tag
+
+    def known(self, queue: int) -> list[bytes]:
+        """Return the ids of the outstanding entries of one queue, in the order of their tags."""
+        return [entry_id for index, entry_id in self._entries.values() if index == queue]
+
+    def _settle_up_to(self, tag: int, shown: int | None) -> list[tuple[int, Entry]]:
+        if tag != 0 and tag not in self._entries:
+            raise self._refusal(tag)
+        last = tag or (self._last if shown is None else shown)
+        tags: list[int] = []
+        for outstanding in self._entries:  # rising, so the first greater one ends it
+            if outstanding > last:
+                break
+            tags.append(outstanding)
+        taken = [(each, self._entries.pop(each)) for each in tags]
+        for _, entry in taken:
+            del self._tags[entry]
+        return taken
+
+    def _remember(self, tag: int) -> None:
+        self._stale[tag] = None
+        if len(self._stale) > STALE_MAX:
+            del self._stale[next(iter(self._stale))]
+
+    def _refusal(self, tag: int) -> UnknownDeliveryTag | StaleDelivery | AlreadySettled:
+        if tag in self._stale:
+            return StaleDelivery(tag)
+        if 0 < tag <= self._last:
+            return AlreadySettled(tag)
+        return UnknownDeliveryTag(tag)

@@ -1,0 +1,71 @@
+"""A script call as a value, a plan of several, and how the plainest replies are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from rexchange.errors import RexchangeError, from_reply
+
+T = TypeVar("T")
+
+Reply: TypeAlias = Any
+"""What RESP2 gives back: bytes, int, None, or a list of them. Only `decode` functions look inside."""
+
+Arg: TypeAlias = bytes | int | str
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """One run of a script: the shell adds the vhost's key and, unless `opens`, the vhost's id before `args`."""
+
+    script: str
+    args: tuple[Arg, ...]
+    decode: Callable[[Reply], T]
+    opens: bool = False
+
+
+Plan: TypeAlias = Generator[Call[Any], Any, T]
+"""Several calls where the next depends on the reply before: yields calls, is sent what they decode to, returns T."""
+
+
+class SessionGone(RexchangeError):
+    """Inside only: the session, or one of its consumers, was reaped; the shell opens a new one and goes on."""
+
+
+class ProducerClash(RexchangeError):
+    """Inside only: another process used this lane; nothing was done, so the shell draws a new lane and sends again."""
+
+
+_INSIDE = {"SESSION_GONE": SessionGone, "PRODUCER_CLASH": ProducerClash}
+
+
+def refusal(text: str) -> RexchangeError:
+    """Return the exception for an error reply of a script."""
+    inside = _INSIDE.get(text.partition(" ")[0])
+    return inside(text) if inside else from_reply(text)
+
+
+def nothing(_reply: Reply) -> None:
+    """Read a reply that says nothing."""
+
+
+def number(reply: Reply) -> int:
+    """Read an integer reply."""
+    return int(reply)
+
+
+def flag(reply: Reply) -> bool:
+    """Read 1 or 0."""
+    return reply == 1
+
+
+def raw(reply: Reply) -> bytes:
+    """Read a bulk reply."""
+    return bytes(reply)
+
+
+def texts(reply: Reply) -> list[str]:
+    """Read an array of names."""
+    return [name.decode() for name in reply]

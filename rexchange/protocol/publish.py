@@ -1,0 +1,108 @@
+"""Publishing: messages become a group, groups become one call, the answer becomes counts or an error for each group."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rexchange.errors import ContentTooLarge, ScriptError, Unroutable
+from rexchange.message import canonical_table, read_netstring, validate
+from rexchange.protocol.call import Call, Reply, refusal, texts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rexchange.errors import RexchangeError
+    from rexchange.message import Message, Table
+    from rexchange.protocol.call import Arg
+
+Outcome = "list[int] | RexchangeError"
+
+
+class Group:
+    """Messages of one caller that are published together or not at all."""
+
+    __slots__ = ("args", "messages", "size")
+
+    def __init__(self, messages: Sequence[Message], *, max_body: int, max_call: int) -> None:
+        """Check and encode all messages; raises what `message.validate` does, ContentTooLarge for all together.
+
+        Neighbours with one route share one header of four arguments, so a batch to one key costs two a message.
+        """
+        args: list[Arg] = [0]
+        runs = size = 0
+        last: tuple[str, str, bytes, bool] | None = None
+        at = 0
+        for message in messages:
+            envelope = validate(message, max_body)
+            body = message.body
+            headers = canonical_table(message.headers, "headers") if message.headers else b""
+            route = (message.exchange, message.routing_key, headers, message.mandatory)
+            if route == last:
+                args[at] += -1 if message.mandatory else 1  # type: ignore[operator]
+            else:
+                last = route
+                runs += 1
+                at = len(args) + 3
+                sign = -1 if message.mandatory else 1
+                args += (message.exchange, message.routing_key, headers, sign)
+            args += (envelope, body)
+            size += len(body)
+        if size > max_call:
+            raise ContentTooLarge("the bodies of one call together (bytes)", size, max_call)
+        args[0] = runs
+        self.args = args
+        self.messages = messages
+        self.size = size
+
+    def outcome(self, answer: bytes) -> list[int] | RexchangeError:
+        """Return queues reached a message, or the error of the group, from its part of the answer."""
+        kind, rest = answer[:1], answer[1:]
+        if kind == b"=":
+            return [int(rest)] * len(self.messages)
+        if kind == b"+":
+            return [int(count) for count in rest.split(b",")]
+        if kind == b"!":
+            indexes = [int(index) for index in rest.split(b",")]
+            return Unroutable(
+                (index, self.messages[index].exchange, self.messages[index].routing_key) for index in indexes
+            )
+        if kind == b"-":
+            return refusal(rest.decode())
+        raise ScriptError(f"publish answered {answer[:60]!r}")
+
+
+def publish(lane: str, call_number: int, token: str, groups: Sequence[Group]) -> Call[list[list[int] | RexchangeError]]:
+    """Publish groups in one call of a lane. The same number and token again is answered from memory."""
+    args: list[Arg] = [lane, call_number, token]
+    for group in groups:
+        args += group.args
+
+    def decode(reply: Reply) -> list[list[int] | RexchangeError]:
+        answers = _split(reply)
+        return [group.outcome(answer) for group, answer in zip(groups, answers, strict=True)]
+
+    return Call("publish", tuple(args), decode)
+
+
+def _split(reply: bytes) -> list[bytes]:
+    """Split the answers; only a refusal holds free text, and that is a netstring."""
+    if b"-" not in reply:
+        return reply.split(b";")
+    answers: list[bytes] = []
+    at = 0
+    while at < len(reply):
+        if reply[at : at + 1] == b"-":
+            text, at = read_netstring(reply, at + 1, "the answer of publish")
+            answers.append(b"-" + text)
+            at += 1
+        else:
+            end = reply.find(b";", at)
+            end = len(reply) if end < 0 else end
+            answers.append(reply[at:end])
+            at = end + 1
+    return answers
+
+
+def route(exchange: str, routing_key: str, headers: Table | None) -> Call[list[str]]:
+    """Ask which queues a message would reach; nothing is written."""
+    return Call("route", (exchange, routing_key, canonical_table(headers or {}, "headers")), texts)
