@@ -75,9 +75,10 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """A queue. `owner` is the session an exclusive queue belongs to; `incarnation` differs when it was deleted and declared again.
+    """A queue. `owner` is the session an exclusive queue belongs to.
 
-    `message_count` (ready ones) and `consumer_count` are those of the moment of the answer.
+    `incarnation` is another one after the queue was deleted and declared again. `message_count` (ready ones) and
+    `consumer_count` are those of the moment of the answer.
     """
 
     name: str

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from rexchange._async.link import Link
     from rexchange._async.session import Session
     from rexchange.hooks import Hooks
-    from rexchange.protocol.consume import Entry
+    from rexchange.message import Table
+    from rexchange.protocol.consume import Entry, Kind
     from rexchange.protocol.settle import Verdict
 
 _log = logging.getLogger("rexchange.consume")
@@ -77,8 +78,8 @@ class AsyncConsumer:
         self._on_open = on_open
         self._on_close = on_close
         self._pid = os.getpid()
-        info = {"tag": tag, "prefetch": prefetch, "auto_ack": auto_ack, "client": client}
-        kind = "plain" if len(queues) == 1 else "managed"
+        info: Table = {"tag": tag, "prefetch": prefetch, "auto_ack": auto_ack, "client": client}
+        kind: Kind = "plain" if len(queues) == 1 else "managed"
         self._holder = Holder(link, session, queues, kind, timeout_ms=ack_timeout_ms, info=info, on_stale=on_stale)
         self._reader = Reader(link, self._holder)
         self._buffer: deque[AsyncDelivery] = deque()
@@ -102,7 +103,9 @@ class AsyncConsumer:
         if self._closed:
             raise ConsumerCancelled(", ".join(self.queues), "the consumer is closed")
         if self._pid != os.getpid():
-            raise ConsumerCancelled(", ".join(self.queues), "it belongs to the parent process: consume anew after a fork")
+            raise ConsumerCancelled(
+                ", ".join(self.queues), "it belongs to the parent process: consume anew after a fork"
+            )
         if not self._holder.name:
             await self._on_open(self)
             await self._holder.attach()
@@ -239,7 +242,7 @@ class AsyncConsumer:
     # --- reading
 
     async def _fill(self) -> None:
-        """Bring at least one delivery into the buffer, or find out that the time is up. Reconnects as long as allowed."""
+        """Bring a delivery into the buffer, or find out that the time is up. Reconnects as long as allowed."""
         if self._buffer or self._cancelled:
             return
         give_up = time.monotonic() + self._link.settings.consumer_retry_timeout.total_seconds()
@@ -317,7 +320,9 @@ class AsyncConsumer:
         last = deliveries[-1].delivery_tag
         stale = set((await holder.settle_now(last, "ack", multiple=True, shown=last)).stale)
         self._buffer.extend(
-            delivery for delivery, entry in zip(deliveries, entries, strict=True) if (entry.queue, entry.id) not in stale
+            delivery
+            for delivery, entry in zip(deliveries, entries, strict=True)
+            if (entry.queue, entry.id) not in stale
         )
 
     # --- settling
@@ -326,7 +331,7 @@ class AsyncConsumer:
         await self._holder.flush()
 
     async def settle(self, tag: int, verdict: Verdict, *, multiple: bool, wait: bool) -> None:
-        """Settle by tag; `Delivery.ack` and its like call this. Raises UnknownDeliveryTag, AlreadySettled, StaleDelivery."""
+        """Settle by tag, for `Delivery.ack` and its like. Raises UnknownDeliveryTag, AlreadySettled, StaleDelivery."""
         if self.auto_ack:
             await self._on_receipt.settle(tag, verdict, multiple=multiple, wait=wait)
         if self._hooks is not None:

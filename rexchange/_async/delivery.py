@@ -93,12 +93,12 @@ class AsyncDelivery:
     @property
     def delivery_count(self) -> int:
         """How often the message was handed out from this queue, this time included."""
-        return self.entry.count
+        return self.entry.times
 
     @property
     def redelivered(self) -> bool:
         """Whether it was handed out before: somebody may have worked on it already."""
-        return self.entry.count > 1
+        return self.entry.times > 1
 
     def json(self) -> Any:  # noqa: ANN401 - JSON has any shape
         """Return the body read as JSON; raises InvalidArgument where it is none."""

@@ -192,7 +192,9 @@ class Holder:
         self.freed.set()
         for entry in result.stale:
             tag, queue = batch.tags[entry], self.queues[entry[0]]
-            _log.info("%s: delivery %d of queue %r was settled too late: it had been given back", self._link, tag, queue)
+            _log.info(
+                "%s: delivery %d of queue %r was settled too late: it had been given back", self._link, tag, queue
+            )
             if self._on_stale is not None:
                 self._on_stale(tag, queue)
 

@@ -69,7 +69,7 @@ class Flight:
         if task is not None:
             await asyncio.wait({task}, timeout=timeout)
             if task.done():
-                task.cancelled() or task.exception()
+                _ = task.cancelled() or task.exception()  # looked at, so that asyncio does not complain of it
             else:
                 task.cancel()
 
@@ -96,7 +96,7 @@ class Flusher:
     async def _run(self) -> None:
         try:
             await self._work()
-        except Exception:
+        except Exception:  # noqa: BLE001 - nobody awaits this; what is lost by it is handed out again
             _log.exception("settling in the background failed; the deliveries will be handed out again")
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Publishing on one lane: calls under way together share one script call; a repeated call is answered, not done twice."""
+"""Publishing on one lane: calls under way together share one script call; a repeated call is not done twice."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class Wire:
                 await connection.disconnect()
                 raise ConnectionLost(error, sent=sent) from error
             except BaseException:
-                # A KeyboardInterrupt between write and read would leave a reply for the next command to take for its own.
+                # After a KeyboardInterrupt between write and read the next command would take this reply for its own.
                 await connection.disconnect()
                 raise
 

@@ -29,14 +29,15 @@ from rexchange.protocol.consume import cancel, restore
 from rexchange.server import failures
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Sequence
     from types import TracebackType
 
     from rexchange._sync.holder import OnStale
     from rexchange._sync.link import Link
     from rexchange._sync.session import Session
     from rexchange.hooks import Hooks
-    from rexchange.protocol.consume import Entry
+    from rexchange.message import Table
+    from rexchange.protocol.consume import Entry, Kind
     from rexchange.protocol.settle import Verdict
 
 _log = logging.getLogger("rexchange.consume")
@@ -78,8 +79,8 @@ class Consumer:
         self._on_open = on_open
         self._on_close = on_close
         self._pid = os.getpid()
-        info = {"tag": tag, "prefetch": prefetch, "auto_ack": auto_ack, "client": client}
-        kind = "plain" if len(queues) == 1 else "managed"
+        info: Table = {"tag": tag, "prefetch": prefetch, "auto_ack": auto_ack, "client": client}
+        kind: Kind = "plain" if len(queues) == 1 else "managed"
         self._holder = Holder(link, session, queues, kind, timeout_ms=ack_timeout_ms, info=info, on_stale=on_stale)
         self._reader = Reader(link, self._holder)
         self._buffer: deque[Delivery] = deque()
@@ -242,7 +243,7 @@ class Consumer:
     # --- reading
 
     def _fill(self) -> None:
-        """Bring at least one delivery into the buffer, or find out that the time is up. Reconnects as long as allowed."""
+        """Bring a delivery into the buffer, or find out that the time is up. Reconnects as long as allowed."""
         if self._buffer or self._cancelled:
             return
         give_up = time.monotonic() + self._link.settings.consumer_retry_timeout.total_seconds()
@@ -331,7 +332,7 @@ class Consumer:
         self._holder.flush()
 
     def settle(self, tag: int, verdict: Verdict, *, multiple: bool, wait: bool) -> None:
-        """Settle by tag; `Delivery.ack` and its like call this. Raises UnknownDeliveryTag, AlreadySettled, StaleDelivery."""
+        """Settle by tag, for `Delivery.ack` and its like. Raises UnknownDeliveryTag, AlreadySettled, StaleDelivery."""
         if self.auto_ack:
             self._on_receipt.settle(tag, verdict, multiple=multiple, wait=wait)
         if self._hooks is not None:

@@ -94,7 +94,7 @@ class Flusher:
             self._wanted.clear()
             try:
                 self._work()
-            except Exception:
+            except Exception:  # noqa: BLE001 - nobody waits for this; what is lost by it is handed out again
                 _log.exception("settling in the background failed; the deliveries will be handed out again")
 
     def close(self) -> None:

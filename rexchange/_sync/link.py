@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from redis.exceptions import RedisError
 
@@ -21,7 +21,7 @@ from rexchange.protocol.call import refusal
 from rexchange.server import facts, failures
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from rexchange.errors import Outcome
     from rexchange.protocol.call import Arg, Call, Plan, Reply
@@ -65,7 +65,7 @@ class Link:
         self.commands.reset()
 
     def wire(self, *, blocking: bool = False) -> Wire:
-        """Make a connection; a `blocking` one waits longer for its replies (redis-py's default of 5 s kills long reads)."""
+        """Make a connection; a `blocking` one waits longer for replies (redis-py's default of 5 s kills long reads)."""
         socket_timeout = self.settings.socket_timeout.total_seconds()
         if blocking:
             socket_timeout = self.settings.block.total_seconds() + BLOCK_MARGIN_S
@@ -232,10 +232,10 @@ class Link:
                 if not failures.is_connection_failure(failure):
                     raise failures.translate(failure, self.address, outcome) from failure
             else:
-                answer = result[0] if isinstance(result, list) and result else result
-                if not (isinstance(answer, RedisError) and failures.is_transient(answer)):
+                refused = _not_now(result)
+                if refused is None:
                     return result
-                failure = answer
+                failure = refused
             pause = failures.backoff(attempt)
             attempt += 1
             if time.monotonic() + pause >= deadline:
@@ -247,3 +247,12 @@ class Link:
         """Close the command connection; nothing runs any more."""
         self.closed = True
         self.commands.close()
+
+
+def _not_now(result: object) -> RedisError | None:
+    """Return the error of a reply (or of the first of several) that means: nothing was done, come again."""
+    replies: list[object] = list(cast("list[object]", result)[:1]) if isinstance(result, list) else [result]
+    for reply in replies:
+        if isinstance(reply, RedisError) and failures.is_transient(reply):
+            return reply
+    return None

@@ -1,5 +1,5 @@
 # Generated from rexchange/_async/publisher.py by `python tools/unasync.py`. Do not edit.
-"""Publishing on one lane: calls under way together share one script call; a repeated call is answered, not done twice."""
+"""Publishing on one lane: calls under way together share one script call; a repeated call is not done twice."""
 
 from __future__ import annotations
 

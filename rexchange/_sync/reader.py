@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
     from rexchange._sync.holder import Holder
     from rexchange._sync.link import Link
-    from rexchange.protocol.call import Arg
+    from rexchange.protocol.call import Arg, Call
     from rexchange.protocol.consume import Entry
+    from rexchange.protocol.settle import Settled
 
 _log = logging.getLogger("rexchange.consume")
 
@@ -94,6 +95,7 @@ class Reader:
             self._learn_id()
         batch = holder.take_batch()
         commands = [command]
+        settle: Call[Settled] | None = None
         if batch is not None:
             # Nothing is being read while this runs, so with nothing else in hand the fence may stand again.
             settle = holder.settle_call(batch, rearm=not holder.held - len(batch))
@@ -108,7 +110,7 @@ class Reader:
             raise
         finally:
             self._blocked = False
-        if batch is not None:
+        if batch is not None and settle is not None:
             if isinstance(replies[0], RedisError):
                 # Nothing was done. Sent once more by itself: NOSCRIPT after a restart, BUSY, or it is a real refusal.
                 _log.debug("%s: a settle in front of a read was refused: %s", link, replies[0])

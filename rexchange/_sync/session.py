@@ -1,5 +1,5 @@
 # Generated from rexchange/_async/session.py by `python tools/unasync.py`. Do not edit.
-"""A session: one Broker's life in Redis. It owns consumers, exclusive queues, and what `get` took (AMQP's connection)."""
+"""A session (AMQP's connection): one Broker's life in Redis. It owns consumers, exclusive queues, what `get` took."""
 
 from __future__ import annotations
 

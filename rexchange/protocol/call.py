@@ -58,7 +58,7 @@ def number(reply: Reply) -> int:
 
 def flag(reply: Reply) -> bool:
     """Read 1 or 0."""
-    return reply == 1
+    return int(reply) == 1
 
 
 def raw(reply: Reply) -> bytes:

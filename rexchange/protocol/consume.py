@@ -21,11 +21,11 @@ GROUP = "g"
 
 
 class Entry(NamedTuple):
-    """One entry handed to a consumer: which of its queues, the stream's id, how often it was handed out, the message."""
+    """An entry for a consumer: which of its queues, the stream's id, how often it was handed out, the message."""
 
     queue: int
     id: bytes
-    count: int
+    times: int
     envelope: bytes
     body: bytes
 

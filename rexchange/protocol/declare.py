@@ -51,9 +51,7 @@ def declare_queue(queue: Queue, session: str, keys: Keys, *, passive: bool = Fal
 
     def decode(reply: Reply) -> Queue:
         _created, record, ready, _unacked, consumers = reply
-        existing = topology.decode_queue(
-            name, record, key=keys.queues, message_count=ready, consumer_count=consumers
-        )
+        existing = topology.decode_queue(name, record, key=keys.queues, message_count=ready, consumer_count=consumers)
         if not passive:
             topology.compare_queue(existing, queue)
         return existing

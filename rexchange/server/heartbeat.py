@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from redis.exceptions import RedisError, ResponseError
 
@@ -149,4 +149,4 @@ class Heartbeat:
         connection = self._connection
         connection.connect()
         connection.send_packed_command(connection.pack_commands([command]), check_health=False)
-        return cast("Any", connection.read_response(disconnect_on_error=True))
+        return connection.read_response(disconnect_on_error=True)

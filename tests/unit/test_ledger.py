@@ -1,6 +1,7 @@
 """The ledger: which tags may be settled, and that it forgets what was."""
 
 import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -214,3 +215,4 @@ class AgainstAList(RuleBasedStateMachine):
 
 
 TestAgainstAList = AgainstAList.TestCase
+TestAgainstAList.settings = settings(max_examples=50, stateful_step_count=40)

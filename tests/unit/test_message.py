@@ -101,11 +101,9 @@ def test_not_a_number_survives() -> None:
     assert math.isnan(value)
 
 
-@given(TABLES, st.randoms(use_true_random=False))
-def test_the_canonical_form_does_not_know_the_order_of_keys(table: dict[str, FieldValue], random: Any) -> None:
-    items = list(table.items())
-    random.shuffle(items)
-    assert canonical_table(dict(items)) == canonical_table(table)
+@given(st.dictionaries(KEYS, SCALARS))
+def test_the_canonical_form_does_not_know_the_order_of_keys(table: dict[str, FieldValue]) -> None:
+    assert canonical_table(dict(reversed(table.items()))) == canonical_table(table)
 
 
 def test_the_canonical_form_sorts_at_every_depth_and_takes_bytes_for_text() -> None:
@@ -217,9 +215,9 @@ def test_netstrings() -> None:
 
 
 @given(
-    exchange=KEYS.filter(lambda text: len(text.encode()) <= 255),
-    key=KEYS.filter(lambda text: len(text.encode()) <= 255),
-    headers=TABLES,
+    exchange=KEYS,
+    key=KEYS,
+    headers=st.dictionaries(KEYS, SCALARS, max_size=4),
 )
 def test_an_envelope_comes_back(exchange: str, key: str, headers: dict[str, FieldValue]) -> None:
     message = Message(b"", exchange=exchange, routing_key=key, headers=headers, content_type="text/plain")

@@ -511,7 +511,7 @@ def test_a_corrupt_record_of_an_exchange_is_lost_topology_that_names_the_key(rec
 
 @pytest.mark.parametrize(
     "record",
-    [b"", b"10;1;0", b"1;1;0;0:", b"1000;1;0;0:", b"1x;1;0;0:", b"10;1;0;9:a", b"10;1;0;0:junk", b"10;\xff;0;0:"],
+    [b"", b"10;1;0", b"1;1;0;0:", b"100;1;0;0:", b"1x;1;0;0:", b"10;1;0;9:a", b"10;1;0;0:junk", b"10;\xff;0;0:"],
 )
 def test_a_corrupt_record_of_a_queue_is_lost_topology_that_names_the_key(record: bytes) -> None:
     with pytest.raises(TopologyLost, match=r"queue 'orders' in rx:\{/\}:queues is corrupt"):

@@ -1,0 +1,156 @@
+"""What all groups of a broker's methods share: its parts, its life, and what becomes of it in a forked child."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from typing import TYPE_CHECKING, Any, Self
+
+from rexchange import settings as settings_module
+from rexchange import topology
+from rexchange._async import io
+from rexchange._async.link import Link
+from rexchange._async.publisher import Publisher
+from rexchange._async.session import Session
+from rexchange.errors import InvalidArgument
+from rexchange.server.address import resolve
+from rexchange.topology import Binding, Exchange, Queue
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from types import TracebackType
+
+    from rexchange._async.consumer import AsyncConsumer
+    from rexchange._async.getter import Getter
+    from rexchange.hooks import Counters, Hooks
+    from rexchange.protocol.call import Call
+    from rexchange.settings import Settings
+
+_brokers: weakref.WeakSet[AsyncBase] = weakref.WeakSet()
+
+
+class AsyncBase:
+    """The parts of a broker, and its life."""
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        client: object = None,
+        vhost: str | None = None,
+        settings: Settings | None = None,
+        hooks: Hooks | None = None,
+        **options: Any,  # noqa: ANN401 - Settings checks each by name and type
+    ) -> None:
+        """Nothing is connected yet."""
+        if settings is not None and options:
+            raise InvalidArgument("settings", sorted(options), "either settings or single options, not both")
+        self.settings = settings or settings_module.load(vhost=vhost, **options)
+        name = self.settings.vhost if vhost is None else vhost
+        if url is None and client is None and self.settings.url is not None:
+            url = self.settings.url.get_secret_value()
+        if url is None and client is None and self.settings.data_dir is not None:
+            url = f"embedded://{self.settings.data_dir.absolute()}"
+        address = resolve(url, client)
+        self._declared: dict[object, Exchange | Queue | Binding] = {}
+        self._link = Link(address, self.settings, name)
+        self._link.restore = self.restore
+        self._session = Session(self._link)
+        self._publisher = Publisher(self._link)
+        self._hooks = hooks
+        self._getters: dict[str, Getter] = {}
+        self._consumers: set[AsyncConsumer] = set()
+        self._release: Callable[[], None] | None = None
+        self._holding = io.Lock()
+        self._pid = os.getpid()
+        _brokers.add(self)
+
+    # --- life
+
+    async def open(self) -> Self:
+        """Connect now; every operation does it when needed. Raises BrokerConnectionError, ServerRefused."""
+        await self._ready()
+        await self._link.open()
+        return self
+
+    async def _ready(self) -> None:
+        if self._pid != os.getpid():
+            self.after_fork()
+        if self._release is None:
+            async with self._holding:
+                if self._release is None and not self._link.closed:
+                    self._release = await io.run_blocking(self._link.address.hold)
+
+    def after_fork(self) -> None:
+        """Become a broker of one's own in a forked child: its connections, lane and session are the parent's."""
+        self._pid = os.getpid()
+        self._holding = io.Lock()
+        self._release = None
+        self._getters = {}
+        self._consumers = set()
+        self._link.reset()
+        self._session.reset()
+        self._publisher.reset()
+
+    async def __aenter__(self) -> Self:
+        """Connect."""
+        return await self.open()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close: consumers end, all that is unacked goes back at once, exclusive queues are deleted."""
+        if self._link.closed or self._pid != os.getpid():
+            return
+        for consumer in list(self._consumers):
+            await consumer.aclose()
+        await self._session.aclose()
+        await self._publisher.aclose()
+        await self._link.aclose()
+        if self._release is not None:
+            await io.run_blocking(self._release)
+            self._release = None
+
+    async def restore(self, run: Callable[[Call[Any]], Awaitable[Any]]) -> None:
+        """Declare again, after the server lost it all, what this Broker declared (redeclare=True)."""
+        raise NotImplementedError
+
+    # --- what it is
+
+    @property
+    def vhost(self) -> str:
+        """The name of its vhost."""
+        return self._link.vhost
+
+    @property
+    def address(self) -> str:
+        """The server's address, without password."""
+        return self._link.address.display
+
+    @property
+    def counters(self) -> Counters:
+        """What it did since it was made."""
+        return self._link.counters
+
+    async def _run(self, call: Call[Any], timeout: float | None = None) -> Any:  # noqa: ANN401 - what the call decodes to
+        await self._ready()
+        return await self._link.run(call, deadline=self._link.deadline(timeout))
+
+
+def name_of(kind: str, value: str | Queue | Exchange) -> str:
+    """Return the name of what may be given as a name or as a declared value; raises InvalidArgument."""
+    name = value.name if isinstance(value, Queue | Exchange) else value
+    topology.check_name(kind, name)
+    return name
+
+
+def _fork_all() -> None:
+    for broker in list(_brokers):
+        broker.after_fork()
+
+
+os.register_at_fork(after_in_child=_fork_all)
