@@ -27,15 +27,17 @@ end
 
 local router = require("lib.router")
 local calls = router.new(prefix)
-local streams, targets = {}, {}
+local call, route, message_args = redis.call, router.route, ARGV -- locals: these are used for every message
+local streams, targets, looked = {}, {}, {}
 
 --- Looks at every queue before the first write: a missing stream or a slot on the move must not leave half a fan-out.
 local function look(queues)
+  looked[queues] = true
   for i = 1, #queues do
     local name = queues[i]
     if not streams[name] then
       local key = prefix .. "stream:" .. name
-      if redis.call("TYPE", key)["ok"] ~= "stream" then
+      if call("TYPE", key)["ok"] ~= "stream" then
         return require("lib.queues").broken(prefix, name)
       end
       streams[name] = key
@@ -61,25 +63,27 @@ local function refusal(exchange)
   end
 end
 
---- Reads one group from ARGV[at]: its runs as exchange's queues, first body, count; its answer when it is refused; where it ends.
+--- Reads one group from ARGV[at]: the queues, first body and count of each run, three a run; or its refusal; where it ends.
 local function plan(at)
   local runs, unroutable, refused, index = {}, {}, nil, 0
-  local run_count = tonumber(ARGV[at])
+  local run_count = tonumber(message_args[at])
   at = at + 1
-  for i = 1, run_count do
-    local exchange, key, count = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 3])
+  for i = 1, 3 * run_count, 3 do
+    local exchange, count = message_args[at], tonumber(message_args[at + 3])
     local mandatory = count < 0
     count = mandatory and -count or count
-    local queues = not refused and router.route(calls, exchange, key, ARGV[at + 2])
-    refused = refused
-      or (not queues or exchange ~= "" and calls.exchanges[exchange].internal) and refusal(exchange)
-      or queues and look(queues)
-    if not refused and mandatory and #queues == 0 then
+    local queues = not refused and route(calls, exchange, message_args[at + 1], message_args[at + 2])
+    if not refused and (not queues or exchange ~= "" and calls.exchanges[exchange].internal) then
+      refused = refusal(exchange)
+    elseif queues and not looked[queues] then
+      refused = look(queues)
+    end
+    if mandatory and not refused and #queues == 0 then
       for offset = 0, count - 1 do
         unroutable[#unroutable + 1] = index + offset
       end
     end
-    runs[i] = { queues, at + 4, count }
+    runs[i], runs[i + 1], runs[i + 2] = queues, at + 4, count
     index = index + count
     at = at + 4 + 2 * count
   end
@@ -88,35 +92,50 @@ local function plan(at)
   elseif #unroutable > 0 then
     return nil, "!" .. table.concat(unroutable, ","), at
   end
-  return runs, nil, at
+  return runs, "", at
 end
 
-local groups, answers, at, size = {}, {}, 5, #ARGV
+local groups, answers, at, size = {}, {}, 5, #message_args
 while at <= size do
   local group = #answers + 1
   groups[group], answers[group], at = plan(at)
-  answers[group] = answers[group] or ""
 end
 
 local entry
+
+local function append(queues, first, count)
+  for message = first, first + 2 * count - 2, 2 do
+    for q = 1, #queues do
+      entry = call("XADD", streams[queues[q]], "*", "m", message_args[message], "b", message_args[message + 1])
+    end
+  end
+end
+
+local function counts_of(runs)
+  local uniform, counts = #runs[1], {}
+  for i = 1, #runs, 3 do
+    if #runs[i] ~= uniform then
+      uniform = nil
+    end
+  end
+  if uniform then
+    return "=" .. uniform
+  end
+  for i = 1, #runs, 3 do
+    for _ = 1, runs[i + 2] do
+      counts[#counts + 1] = #runs[i]
+    end
+  end
+  return "+" .. table.concat(counts, ",")
+end
+
 for group = 1, #answers do
   local runs = groups[group]
   if runs then
-    local uniform, counts = #runs[1][1], {}
-    for i = 1, #runs do
-      local queues, first, count = runs[i][1], runs[i][2], runs[i][3]
-      local reached = #queues
-      if reached ~= uniform then
-        uniform = nil
-      end
-      for message = first, first + 2 * count - 2, 2 do
-        for q = 1, reached do
-          entry = redis.call("XADD", streams[queues[q]], "*", "m", ARGV[message], "b", ARGV[message + 1])
-        end
-        counts[#counts + 1] = reached
-      end
+    for i = 1, #runs, 3 do
+      append(runs[i], runs[i + 1], runs[i + 2])
     end
-    answers[group] = uniform and "=" .. uniform or "+" .. table.concat(counts, ",")
+    answers[group] = counts_of(runs)
   end
 end
 

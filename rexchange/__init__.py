@@ -1,16 +1,23 @@
 """RabbitMQ's semantics on the Redis that you already run: exchanges, queues, bindings, deliveries, acks."""
 
-from rexchange import errors
-from rexchange._async.broker import AsyncBroker
-from rexchange._async.consumer import AsyncConsumer
-from rexchange._async.delivery import AsyncDelivery
-from rexchange._sync.broker import Broker
-from rexchange._sync.consumer import Consumer
-from rexchange._sync.delivery import Delivery
-from rexchange.hooks import Counters, Hooks
-from rexchange.message import Message, Properties
-from rexchange.settings import Settings
-from rexchange.topology import Binding, Exchange, Queue
+# Names are imported when they are first used: whoever has rexchange installed loads this file at every start of
+# pytest (its plugin), and all the rest takes a third of a second.
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rexchange import errors
+    from rexchange._async.broker import AsyncBroker
+    from rexchange._async.consumer import AsyncConsumer
+    from rexchange._async.delivery import AsyncDelivery
+    from rexchange._sync.broker import Broker
+    from rexchange._sync.consumer import Consumer
+    from rexchange._sync.delivery import Delivery
+    from rexchange.hooks import Counters, Hooks
+    from rexchange.message import Message, Properties
+    from rexchange.settings import Settings
+    from rexchange.topology import Binding, Exchange, Queue
 
 __version__ = "0.1.0"
 
@@ -31,3 +38,27 @@ __all__ = [
     "Settings",
     "errors",
 ]
+
+_HOMES = {
+    "_async.broker": ("AsyncBroker",),
+    "_async.consumer": ("AsyncConsumer",),
+    "_async.delivery": ("AsyncDelivery",),
+    "_sync.broker": ("Broker",),
+    "_sync.consumer": ("Consumer",),
+    "_sync.delivery": ("Delivery",),
+    "hooks": ("Counters", "Hooks"),
+    "message": ("Message", "Properties"),
+    "settings": ("Settings",),
+    "topology": ("Binding", "Exchange", "Queue"),
+}
+
+
+def __getattr__(name: str) -> object:
+    if name == "errors":
+        return import_module("rexchange.errors")
+    for home, names in _HOMES.items():
+        if name in names:
+            value = getattr(import_module(f"rexchange.{home}"), name)
+            globals()[name] = value  # the next use does not come here
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,10 +1,10 @@
 --- Routing: a worklist over exchanges with a seen-set, one copy a queue whatever the paths (RABBITMQ.md §1.2).
--- A `calls` table lives for one script call: parsed exchange records, routes already walked, topic routes to cache.
+-- A `calls` table lives for one script call: parsed exchange records, match lists and routes found, topic routes to cache.
 local pack = require("lib.pack")
 local M = {}
 
 function M.new(prefix)
-  return { prefix = prefix, exchanges = {}, routes = {}, fills = {} }
+  return { prefix = prefix, exchanges = {}, routes = {}, lists = {}, fills = {} }
 end
 
 --- The parsed record of an exchange, or false where there is none.
@@ -59,20 +59,20 @@ local function matches(calls, exchange, key, headers)
   return require("lib.headers").match(exchange.routes_key, headers)
 end
 
-local function walk(calls, name, key, headers)
+local function walk(calls, name, packed, key, headers)
   local queues, count, found = {}, 0, {}
   local work, seen, at = { name }, { [name] = true }, 1
   while work[at] do
     local exchange = work[at] ~= "" and M.exchange(calls, work[at])
-    local packed = ""
+    if at > 1 then
+      packed = exchange and matches(calls, exchange, key, headers) or ""
+    end
     if work[at] == "" then
       packed = redis.call("HEXISTS", calls.prefix .. "queues", key) == 1 and "q" .. pack.net(key) or ""
-    elseif exchange then
-      packed = matches(calls, exchange, key, headers)
-      if packed == "" and exchange.alternate and not seen[exchange.alternate] then
-        seen[exchange.alternate] = true
-        work[#work + 1] = exchange.alternate
-      end
+    end
+    if packed == "" and exchange and exchange.alternate and not seen[exchange.alternate] then
+      seen[exchange.alternate] = true
+      work[#work + 1] = exchange.alternate
     end
     local kinds, names, size = pack.destinations(packed)
     for i = 1, size do
@@ -93,7 +93,33 @@ local function walk(calls, name, key, headers)
   return queues
 end
 
+--- The queues of a match list that names queues only, else false: then the routing goes on from exchange to exchange.
+local function queues_only(packed)
+  local kinds, names, size = pack.destinations(packed)
+  local queues, found = {}, {}
+  for i = 1, size do
+    if kinds[i] == "x" then
+      return false
+    elseif not found[names[i]] then
+      found[names[i]] = true
+      queues[#queues + 1] = names[i]
+    end
+  end
+  return size > 0 and queues
+end
+
+local function find(calls, name, key, headers)
+  local packed = name == "" and "" or matches(calls, calls.exchanges[name], key, headers)
+  local queues = calls.lists[packed]
+  if queues == nil then
+    queues = queues_only(packed)
+    calls.lists[packed] = queues
+  end
+  return queues or walk(calls, name, packed, key, headers)
+end
+
 --- Names of the queues that a message reaches, or nil where there is no such exchange.
+-- Many keys share a match list, so its queues are one table a call: whoever looks at a list looks once.
 function M.route(calls, name, key, headers)
   local memo = calls.routes[name]
   if not memo then
@@ -106,7 +132,7 @@ function M.route(calls, name, key, headers)
   local queues = memo[key]
   if not queues then
     calls.by_headers = false
-    queues = walk(calls, name, key, headers)
+    queues = find(calls, name, key, headers)
     if not calls.by_headers then
       memo[key] = queues
     end

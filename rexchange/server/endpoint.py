@@ -201,3 +201,9 @@ def memory(name: str) -> Address:
             _fake_servers[name] = fakeredis.FakeServer(version=(7,))
         server = _fake_servers[name]
     return Address(f"memory://{name}", "memory", settings={"server": server})
+
+
+def forget_memory(name: str) -> None:
+    """Drop the fakeredis server of this name: it goes when the last connection to it does."""
+    with _fake_servers_lock:
+        _fake_servers.pop(name, None)

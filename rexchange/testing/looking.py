@@ -1,0 +1,106 @@
+"""Looking at what was routed where."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import RedisError
+
+from rexchange.errors import NotFound
+from rexchange.message import Message, Table, decode_envelope, decode_table
+
+if TYPE_CHECKING:
+    from rexchange._async.broker import AsyncBroker
+    from rexchange._async.delivery import AsyncDelivery
+    from rexchange._sync.broker import Broker
+    from rexchange._sync.delivery import Delivery
+    from rexchange.topology import Exchange, Queue
+
+_MOST_PENDING = 1_000_000
+_GIVEN_BACK = b"-"
+
+
+def assert_routed(
+    broker: Broker,
+    exchange: str | Exchange,
+    routing_key: str = "",
+    headers: Table | None = None,
+    *,
+    queues: Iterable[str | Queue],
+) -> None:
+    """Assert that a message would reach exactly these queues; nothing is published. Raises NotFound."""
+    _compare(broker.route(exchange, routing_key, headers), queues, exchange, routing_key)
+
+
+async def async_assert_routed(
+    broker: AsyncBroker,
+    exchange: str | Exchange,
+    routing_key: str = "",
+    headers: Table | None = None,
+    *,
+    queues: Iterable[str | Queue],
+) -> None:
+    """Do the same with an AsyncBroker."""
+    _compare(await broker.route(exchange, routing_key, headers), queues, exchange, routing_key)
+
+
+def _compare(found: list[str], queues: Iterable[str | Queue], exchange: str | Exchange, routing_key: str) -> None:
+    wanted = sorted({_name(queue) for queue in queues})
+    if found == wanted:
+        return
+    missing, more = sorted({*wanted} - {*found}), sorted({*found} - {*wanted})
+    what = f"exchange {_name(exchange)!r}, key {routing_key!r}: routed to {found}"
+    raise AssertionError(f"{what}, wanted {wanted} (missing {missing}, not wanted {more})")
+
+
+def messages(broker: Broker, queue: str | Queue) -> list[Message]:
+    """Return what is ready in a queue, in the order of delivery, without taking it: nothing changes in the queue.
+
+    They compare equal to the messages published, `mandatory` aside (it is not kept: False). Unacked messages are not
+    among them. Made for tests: it reads the whole queue, and not in one step. Raises NotFound.
+    """
+    name = _name(queue)
+    return _ready(name, broker._link.commands.roundtrip(_commands(broker, name)))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+
+
+async def async_messages(broker: AsyncBroker, queue: str | Queue) -> list[Message]:
+    """Do the same with an AsyncBroker."""
+    name = _name(queue)
+    return _ready(name, await broker._link.commands.roundtrip(_commands(broker, name)))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+
+
+def _commands(broker: Broker | AsyncBroker, queue: str) -> list[list[bytes | str | int]]:
+    stream = broker._link.keys.stream(queue.encode())  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    return [["XRANGE", stream, "-", "+"], ["XPENDING", stream, "g", "-", "+", _MOST_PENDING]]
+
+
+def _ready(queue: str, replies: list[Any]) -> list[Message]:
+    entries, pending = replies
+    if isinstance(pending, RedisError):
+        raise NotFound(kind="queue", name=queue) from pending
+    unacked = {row[0] for row in pending if row[1] != _GIVEN_BACK}
+    return [_message(fields[1], fields[3]) for entry_id, fields in entries if entry_id not in unacked]
+
+
+def _message(envelope: bytes, body: bytes) -> Message:
+    exchange, routing_key, properties, headers = decode_envelope(envelope)
+    given: Any = decode_table(properties)
+    return Message(body, exchange=exchange, routing_key=routing_key, headers=decode_table(headers), **given)
+
+
+def drain(broker: Broker, queue: str | Queue) -> list[Delivery]:
+    """Take and acknowledge all that is ready in a queue, and return it. Raises NotFound, ResourceLocked."""
+    return list(iter(lambda: broker.get(queue), None))
+
+
+async def async_drain(broker: AsyncBroker, queue: str | Queue) -> list[AsyncDelivery]:
+    """Do the same with an AsyncBroker."""
+    taken: list[AsyncDelivery] = []
+    while (delivery := await broker.get(queue)) is not None:
+        taken.append(delivery)
+    return taken
+
+
+def _name(value: str | Queue | Exchange) -> str:
+    return value if isinstance(value, str) else value.name
