@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 WORKERS ?= 2
 # What decides and does no I/O is covered to the last branch.
-SANS_IO := rexchange/protocol/*,rexchange/scripts.py,rexchange/ledger.py,rexchange/errors.py,rexchange/topology.py,rexchange/message.py,rexchange/keyspace.py,rexchange/settings.py,rexchange/hooks.py
+SANS_IO := rexchange/protocol/*,rexchange/scripts.py,rexchange/ledger.py,rexchange/errors.py,rexchange/topology.py,rexchange/records.py,rexchange/arguments.py,rexchange/message.py,rexchange/codec.py,rexchange/keyspace.py,rexchange/settings.py,rexchange/hooks.py
 CHECKS := check-format check-lint check-mypy check-pyright check-floors check-unasync check-luacheck check-stylua check-tests check-coverage check-wheel
 
 .DEFAULT_GOAL := help
@@ -31,7 +31,7 @@ check: $(CHECKS) ## everything CI looks at, once: format, lint, types, floors, L
 	@echo "== all checks passed"
 
 bench: $(READY) ## the benchmarks with their budgets
-	@$(BIN)/python -m pytest -q -p no:randomly --timeout=600 tests/bench
+	@$(BIN)/python -m tests.bench
 
 gen: $(READY) ## write rexchange/_sync and the sync tests anew from the async ones
 	@$(BIN)/python tools/unasync.py

@@ -25,8 +25,7 @@ while at <= #ARGV do
   local queue = queues.read(prefix, name)
   local rows, last = 1000, nil
   while queue and rows == 1000 do
-    rows, last =
-      consumers.release(prefix, consumer, name, 1000, { seen = seen, keep = keep == "1", from = last and "(" .. last })
+    rows, last = consumers.release(prefix, consumer, name, 1000, { seen = seen, keep = keep == "1", from = last and "(" .. last })
   end
   at = at + 2 + count
 end

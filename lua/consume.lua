@@ -52,13 +52,7 @@ redis.call(
   "HSET",
   prefix .. "consumers",
   consumer,
-  clock.text(limit_ms)
-    .. ";"
-    .. (kind == "managed" and 1 or 0)
-    .. ";"
-    .. pack.net(queue_list)
-    .. pack.net(session)
-    .. info
+  clock.text(limit_ms) .. ";" .. (kind == "managed" and 1 or 0) .. ";" .. pack.net(queue_list) .. pack.net(session) .. info
 )
 redis.call("HSET", prefix .. "fences", consumer, 1)
 redis.call("SADD", prefix .. "session:" .. session, "c" .. consumer)
@@ -87,8 +81,7 @@ local before = old ~= "" and consumers.read(prefix, old)
 for i, queue in ipairs(wanted) do
   local inherited, rows = {}, 1000
   while before and rows == 1000 do
-    rows =
-      consumers.release(prefix, old, queue.name, 1000, { seen = queue.seen, heir = consumer, inherited = inherited })
+    rows = consumers.release(prefix, old, queue.name, 1000, { seen = queue.seen, heir = consumer, inherited = inherited })
   end
   incarnations[i], kept[i] = queue.incarnation, {}
   for id in pairs(inherited) do

@@ -37,12 +37,7 @@ if exclusive == "1" and not redis.call("ZSCORE", prefix .. "sessions", session) 
 end
 local stream_key = prefix .. "stream:" .. name
 if redis.call("TYPE", stream_key)["ok"] ~= "none" then
-  return refuse.reply(
-    "TOPOLOGY_LOST",
-    "queue",
-    name,
-    "the key " .. stream_key .. " is there already and is not ours; delete it"
-  )
+  return refuse.reply("TOPOLOGY_LOST", "queue", name, "the key " .. stream_key .. " is there already and is not ours; delete it")
 end
 local incarnation = string.format("%.0f", redis.call("HINCRBY", vhost_key, "next", 1))
 redis.call("XGROUP", "CREATE", stream_key, "g", "0", "MKSTREAM")

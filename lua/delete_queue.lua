@@ -29,11 +29,6 @@ end
 -- A queue whose stream is gone or broken can still be deleted: that is how one repairs it.
 local ready = queues.broken(prefix, name) and 0 or queues.counts(prefix, name)
 if if_empty == "1" and ready > 0 then
-  return refuse.reply(
-    "PRECONDITION_FAILED",
-    "queue",
-    name,
-    "it holds " .. ready .. " ready messages; purge it or leave out if_empty"
-  )
+  return refuse.reply("PRECONDITION_FAILED", "queue", name, "it holds " .. ready .. " ready messages; purge it or leave out if_empty")
 end
 return queues.delete(prefix, name, limit) and ready or -1

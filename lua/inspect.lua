@@ -21,8 +21,7 @@ for i = 1, #page[2], 2 do
     if not queues.broken(prefix, name) then
       ready, unacked = queues.counts(prefix, name)
     end
-    reply[#reply + 1], reply[#reply + 2], reply[#reply + 3] =
-      ready, unacked, redis.call("SCARD", prefix .. "users:" .. name)
+    reply[#reply + 1], reply[#reply + 2], reply[#reply + 3] = ready, unacked, redis.call("SCARD", prefix .. "users:" .. name)
   end
 end
 return reply

@@ -50,12 +50,7 @@ local function refusal(exchange)
   local refuse = require("lib.refuse")
   local known = exchange ~= "" and router.exchange(calls, exchange)
   if calls.corrupt == exchange then
-    return refuse.text(
-      "TOPOLOGY_LOST",
-      "exchange",
-      exchange,
-      "its stored record is corrupt; delete it and declare it anew"
-    )
+    return refuse.text("TOPOLOGY_LOST", "exchange", exchange, "its stored record is corrupt; delete it and declare it anew")
   elseif not known and exchange ~= "" then
     return refuse.text("NOT_FOUND", "exchange", exchange, "no such exchange; declare it first")
   elseif known and known.internal then

@@ -6,8 +6,7 @@
 -- ARGV[4] ttl_ms     life from now on
 -- ARGV[5] budget     entries that close may give back in this call
 -- Returns open: 1. renew: 1, or 0 when it was reaped. close: 1 when all is given back, 0 when there is more: call again.
-local vhost_key, vhost_id, session, verb, ttl_ms, budget =
-  KEYS[1], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
+local vhost_key, vhost_id, session, verb, ttl_ms, budget = KEYS[1], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 if redis.call("HGET", vhost_key, "id") ~= vhost_id then
   return require("lib.vhost").refuse(vhost_key, vhost_id)
 end

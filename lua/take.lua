@@ -3,10 +3,10 @@
 -- ARGV[1] vhost_id   what open_vhost returned
 -- ARGV[2] consumer   its name
 -- ARGV[3] window     entries wanted in all
--- ARGV[4] visit_ms   latest time from now for the reaper's next look at these queues, 0: it is planned already
+-- ARGV[4] plan       1: see to it that the reaper looks at these queues in time (a registered consumer has seen to it)
 -- ARGV[5..]          per queue: name, incarnation, wake token's id or empty, count of entries read and not shown, those ids
 -- Returns for each entry: index of its queue, id, delivery count, envelope, body. NOT_FOUND when a queue is gone.
-local vhost_key, vhost_id, consumer, window, visit_ms = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local vhost_key, vhost_id, consumer, window, plan = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 if redis.call("HGET", vhost_key, "id") ~= vhost_id then
   return require("lib.vhost").refuse(vhost_key, vhost_id)
 end
@@ -21,17 +21,12 @@ while at <= #ARGV do
   if not known or known.incarnation ~= ARGV[at + 1] then
     return require("lib.queues").missing(name)
   end
-  queues[#queues + 1] =
-    { name = name, token = ARGV[at + 2], unseen = unseen, counts = counts, stream_key = prefix .. "stream:" .. name }
+  queues[#queues + 1] = { name = name, token = ARGV[at + 2], unseen = unseen, counts = counts, stream_key = prefix .. "stream:" .. name }
   at = at + 4 + count
 end
-if redis.call("HEXISTS", prefix .. "consumers", consumer) == 0 then
-  return require("lib.refuse").reply(
-    "SESSION_GONE",
-    "consumer",
-    consumer,
-    "it is not registered (its session was reaped)"
-  )
+local known = require("lib.consumers").read(prefix, consumer)
+if not known then
+  return require("lib.refuse").reply("SESSION_GONE", "consumer", consumer, "it is not registered (its session was reaped)")
 end
 
 local returns = require("lib.returns")
@@ -86,9 +81,7 @@ for pass = 1, 2 do
   for index, queue in ipairs(queues) do
     local wanted = math.min(left, pass == 1 and share or left)
     if wanted > 0 then
-      local got = tonumber(redis.call("HGET", prefix .. "returned", queue.name) or 0) > 0
-          and take_given_back(index, queue, wanted)
-        or 0
+      local got = tonumber(redis.call("HGET", prefix .. "returned", queue.name) or 0) > 0 and take_given_back(index, queue, wanted) or 0
       left = left - got
       wanted = wanted - got
       if wanted > 0 then
@@ -109,8 +102,8 @@ for _, queue in ipairs(queues) do
       returns.post(prefix, queue.name)
     end
   end
-  if visit_ms > 0 and #taken > 0 then
-    redis.call("ZADD", prefix .. "due", "NX", clock.text(clock.now_ms() + visit_ms), queue.name)
+  if plan == "1" and #taken > 0 then
+    redis.call("ZADD", prefix .. "due", "NX", clock.text(clock.now_ms() + known.timeout_ms), queue.name)
   end
 end
 return taken

@@ -7,8 +7,7 @@
 -- ARGV[5] destination  its name
 -- ARGV[6] id           of the binding
 -- Returns 1 when it was there, else 0.
-local vhost_key, vhost_id, session, source, kind, destination, id =
-  KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local vhost_key, vhost_id, session, source, kind, destination, id = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 if redis.call("HGET", vhost_key, "id") ~= vhost_id then
   return require("lib.vhost").refuse(vhost_key, vhost_id)
 end

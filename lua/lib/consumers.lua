@@ -60,6 +60,11 @@ local function leave_queue(prefix, name, queue_name, managed)
   if #redis.call("XPENDING", stream_key, "g", "-", "+", 1, name) == 0 then
     redis.call("XGROUP", "DELCONSUMER", stream_key, "g", name)
   end
+  -- A token that it read and did not act on would be lost with it.
+  local wake_key = prefix .. "wake:" .. queue_name
+  if redis.call("EXISTS", wake_key) == 1 and redis.call("XGROUP", "DELCONSUMER", wake_key, "g", name) > 0 then
+    returns.post(prefix, queue_name)
+  end
   local was_user = redis.call("SREM", prefix .. "users:" .. queue_name, name) == 1
   if was_user and managed and redis.call("HINCRBY", prefix .. "managed", queue_name, -1) <= 0 then
     redis.call("HDEL", prefix .. "managed", queue_name)

@@ -39,12 +39,7 @@ end
 --- Why a queue cannot be used though it is declared (somebody else's hand, or eviction), as text; nil where it can.
 function M.broken(prefix, name, queue)
   if queue and queue.corrupt then
-    return require("lib.refuse").text(
-      "TOPOLOGY_LOST",
-      "queue",
-      name,
-      "its stored record is corrupt; delete it and declare it anew"
-    )
+    return require("lib.refuse").text("TOPOLOGY_LOST", "queue", name, "its stored record is corrupt; delete it and declare it anew")
   end
   local kind = redis.call("TYPE", prefix .. "stream:" .. name)["ok"]
   if kind ~= "stream" then

@@ -98,9 +98,7 @@ function M.remove(routes_key, binding_key, kind, name)
   end
   redis.call("HDEL", routes_key, field)
   for i = count, 1, -1 do
-    if
-      redis.call("HEXISTS", routes_key, "c" .. path[i]) == 1 or redis.call("HEXISTS", routes_key, "d" .. path[i]) == 1
-    then
+    if redis.call("HEXISTS", routes_key, "c" .. path[i]) == 1 or redis.call("HEXISTS", routes_key, "d" .. path[i]) == 1 then
       return
     end
     redis.call("HDEL", routes_key, path[i - 1] .. "." .. words[i])

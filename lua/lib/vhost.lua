@@ -18,12 +18,7 @@ function M.refuse(vhost_key, vhost_id)
     return refuse.reply("TOPOLOGY_LOST", "vhost", name, "its stored id is corrupt")
   end
   if tonumber(schema) > tonumber(wanted) then
-    return refuse.reply(
-      "NEWER_SCHEMA",
-      "vhost",
-      name,
-      "it is written in schema " .. schema .. ", this rexchange knows " .. wanted
-    )
+    return refuse.reply("NEWER_SCHEMA", "vhost", name, "it is written in schema " .. schema .. ", this rexchange knows " .. wanted)
   end
   return refuse.reply(
     "TOPOLOGY_LOST",

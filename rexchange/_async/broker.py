@@ -16,6 +16,7 @@ from rexchange._async.consumer import AsyncConsumer
 from rexchange._async.getter import Getter
 from rexchange._async.listing import AsyncListing
 from rexchange._async.topology import AsyncTopology
+from rexchange.arguments import consumer_timeout_ms
 from rexchange.errors import ContentTooLarge, InvalidArgument
 from rexchange.message import Message
 from rexchange.protocol import publish
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 
     from rexchange._async.delivery import AsyncDelivery
     from rexchange._async.holder import OnStale
-    from rexchange.message import PropertyArgs, Table
+    from rexchange.codec import Table
+    from rexchange.message import PropertyArgs
 
 
 class AsyncBroker(AsyncTopology, AsyncListing):
@@ -163,7 +165,7 @@ class AsyncBroker(AsyncTopology, AsyncListing):
             auto_ack=auto_ack,
             prefetch=limit,
             timeout=idle,
-            ack_timeout_ms=topology.consumer_timeout_ms(arguments, ack_timeout=ack_timeout),
+            ack_timeout_ms=consumer_timeout_ms(arguments, ack_timeout=ack_timeout),
             renew=renew,
             on_stale=on_stale,
             on_open=self._consumer_opens,

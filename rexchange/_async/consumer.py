@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from rexchange._async.holder import OnStale
     from rexchange._async.link import Link
     from rexchange._async.session import Session
+    from rexchange.codec import Table
     from rexchange.hooks import Hooks
-    from rexchange.message import Table
     from rexchange.protocol.consume import Entry, Kind
     from rexchange.protocol.settle import Verdict
 
@@ -89,6 +89,7 @@ class AsyncConsumer:
         self._idle_until: float | None = None
         self._shown = 0
         self._cancelled = False
+        self._reading_ended = False
         self._closed = False
 
     # --- life
@@ -126,21 +127,25 @@ class AsyncConsumer:
     async def cancel(self) -> None:
         """Stop the deliveries (AMQP basic.cancel): iteration ends, what was not handed out goes back at once.
 
-        What was handed out stays yours to settle until the consumer is closed. Any thread may call it.
+        What was handed out stays yours to settle until the consumer is closed. Any thread may call it, and a signal
+        handler (sync): then the iteration that it interrupted does the rest.
         """
         if self._cancelled:
             return
         self._cancelled = True
         self._holder.freed.set()
         await self._reader.unblock()
-        await self._flight.finish(self._link.settings.block.total_seconds())
-        await self._give_back(keep=True)
+        if not self._flight.mine():
+            # From a signal handler that interrupted our own read nothing can be waited for: the iteration does it.
+            await self._flight.finish(self._link.settings.block.total_seconds())
+            await self._end_reading()
 
     async def aclose(self) -> None:
         """End the consumer: verdicts are sent, what is not settled goes back to its place, the connection is closed."""
         if self._closed:
             return
         await self.cancel()
+        await self._end_reading()
         self._closed = True
         await self._flusher.close()
         self._session.forget(self._holder)
@@ -148,6 +153,11 @@ class AsyncConsumer:
         self._holder.end()
         await self._reader.aclose()
         self._on_close(self)
+
+    async def _end_reading(self) -> None:
+        if not self._reading_ended:
+            self._reading_ended = True
+            await self._give_back(keep=True)
 
     async def _give_back(self, *, keep: bool) -> None:
         if not self._holder.name:
@@ -198,10 +208,13 @@ class AsyncConsumer:
     async def _next(self) -> AsyncDelivery | None:
         self._idle_until = None if self._timeout is None else time.monotonic() + self._timeout
         while True:
+            if self._cancelled:
+                await self._end_reading()
+                return None
             try:
                 delivery = self._buffer.popleft()
             except IndexError:
-                if self._cancelled or (self._idle_until is not None and time.monotonic() >= self._idle_until):
+                if self._idle_until is not None and time.monotonic() >= self._idle_until:
                     return None
                 await self.open()
                 await self._flight.run(self._fill)

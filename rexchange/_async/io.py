@@ -63,6 +63,10 @@ class Flight:
             if task.done() and self._task is task:
                 self._task = None
 
+    def mine(self) -> bool:
+        """Whether the caller interrupted the run under way; tasks are not interrupted."""
+        return False
+
     async def finish(self, timeout: float) -> None:
         """Wait for the run under way, but not for its result; give it up after `timeout` seconds."""
         task, self._task = self._task, None

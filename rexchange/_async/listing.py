@@ -8,7 +8,9 @@ from rexchange._async.base import AsyncBase, name_of
 from rexchange.protocol import inspect, publish, tick
 
 if TYPE_CHECKING:
-    from rexchange.message import Table
+    from collections.abc import Sequence
+
+    from rexchange.codec import Table
     from rexchange.protocol.inspect import ConsumerInfo, QueueInfo, Status
     from rexchange.protocol.tick import Ticked
     from rexchange.server.facts import ServerFacts
@@ -46,10 +48,8 @@ class AsyncListing(AsyncBase):
 
     async def bindings(self, source: str | Exchange | None = None) -> list[Binding]:
         """List all bindings, or those of one exchange; the default exchange's are implied."""
-        if source is None:
-            sources = [exchange.name for exchange in await self.exchanges()]
-        else:
-            sources = [name_of("exchange", source)]
+        wanted: Sequence[str | Exchange] = await self.exchanges() if source is None else [source]
+        sources = [name_of("exchange", exchange) for exchange in wanted]
         await self._ready()
         return await self._link.follow(inspect.bindings(self._link.keys, sources))
 

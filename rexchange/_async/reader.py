@@ -129,10 +129,14 @@ class Reader:
         """End a read that is under way; without the permission for it, it ends with its block."""
         if not self._blocked or self._client_id <= 0:
             return
+        # A connection of its own: a signal handler may have interrupted the thread that holds another one's lock.
+        wire = self._link.wire()
         try:
-            await self._link.commands.roundtrip([["CLIENT", "UNBLOCK", self._client_id]])
+            await wire.roundtrip([["CLIENT", "UNBLOCK", self._client_id]])
         except ConnectionLost as error:
             _log.debug("%s: could not unblock a read: %s", self._link, error)
+        finally:
+            await wire.aclose()
 
     async def aclose(self) -> None:
         """Close the connection."""

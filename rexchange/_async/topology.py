@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from rexchange import topology
 from rexchange._async.base import AsyncBase, name_of
+from rexchange.arguments import exchange_arguments, queue_arguments
 from rexchange.errors import AccessRefused
 from rexchange.protocol import declare, tick
 from rexchange.protocol.call import SessionGone
+from rexchange.records import encode_binding_id
 from rexchange.topology import Binding, Exchange, Queue
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from datetime import timedelta
 
-    from rexchange.message import Table
+    from rexchange.codec import Table
     from rexchange.protocol.call import Call
 
 
@@ -40,7 +42,7 @@ class AsyncTopology(AsyncBase):
         `type`: direct, fanout, topic or headers. `alternate_exchange` is x-argument "alternate-exchange".
         Raises PreconditionFailed where it is declared otherwise, NotFound (passive), AccessRefused ("amq." names).
         """
-        merged = topology.exchange_arguments(arguments, alternate_exchange=alternate_exchange, name=name)
+        merged = exchange_arguments(arguments, alternate_exchange=alternate_exchange, name=name)
         topology.check_name("exchange", name)
         predeclared = topology.PREDECLARED.get(name) if name else None
         if not passive and predeclared is None:
@@ -68,7 +70,7 @@ class AsyncTopology(AsyncBase):
         `ack_timeout` is x-argument "x-consumer-timeout" (ms). The queue returned knows its ready message_count and its
         consumer_count. Raises PreconditionFailed, ResourceLocked, NotFound (passive), AccessRefused, NotSupported.
         """
-        merged = topology.queue_arguments(arguments, ack_timeout=ack_timeout, name=name)
+        merged = queue_arguments(arguments, ack_timeout=ack_timeout, name=name)
         if name == "" and not passive:
             name = f"amq.gen-{secrets.token_urlsafe(16)}"
         elif passive:
@@ -104,7 +106,7 @@ class AsyncTopology(AsyncBase):
         """
         binding = _binding(destination, source, binding_key, arguments)
         await self._run(declare.bind(binding, self._session.id))
-        self._declared["binding", binding.source, topology.encode_binding_id(binding)] = binding
+        self._declared["binding", binding.source, encode_binding_id(binding)] = binding
 
     async def unbind(
         self,
@@ -116,7 +118,7 @@ class AsyncTopology(AsyncBase):
         """Take a binding away; one that is missing is no error (RabbitMQ)."""
         binding = _binding(destination, source, binding_key, arguments)
         await self._run(declare.unbind(binding, self._session.id))
-        self._declared.pop(("binding", binding.source, topology.encode_binding_id(binding)), None)
+        self._declared.pop(("binding", binding.source, encode_binding_id(binding)), None)
 
     async def delete_exchange(self, name: str | Exchange, *, if_unused: bool = False) -> None:
         """Delete an exchange and its bindings; one that is missing is no error.

@@ -17,6 +17,7 @@ from rexchange._sync.consumer import Consumer
 from rexchange._sync.getter import Getter
 from rexchange._sync.listing import Listing
 from rexchange._sync.topology import Topology
+from rexchange.arguments import consumer_timeout_ms
 from rexchange.errors import ContentTooLarge, InvalidArgument
 from rexchange.message import Message
 from rexchange.protocol import publish
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 
     from rexchange._sync.delivery import Delivery
     from rexchange._sync.holder import OnStale
-    from rexchange.message import PropertyArgs, Table
+    from rexchange.codec import Table
+    from rexchange.message import PropertyArgs
 
 
 class Broker(Topology, Listing):
@@ -162,7 +164,7 @@ class Broker(Topology, Listing):
             auto_ack=auto_ack,
             prefetch=limit,
             timeout=idle,
-            ack_timeout_ms=topology.consumer_timeout_ms(arguments, ack_timeout=ack_timeout),
+            ack_timeout_ms=consumer_timeout_ms(arguments, ack_timeout=ack_timeout),
             renew=renew,
             on_stale=on_stale,
             on_open=self._consumer_opens,

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from rexchange._sync.holder import OnStale
     from rexchange._sync.link import Link
     from rexchange._sync.session import Session
+    from rexchange.codec import Table
     from rexchange.hooks import Hooks
-    from rexchange.message import Table
     from rexchange.protocol.consume import Entry, Kind
     from rexchange.protocol.settle import Verdict
 
@@ -90,6 +90,7 @@ class Consumer:
         self._idle_until: float | None = None
         self._shown = 0
         self._cancelled = False
+        self._reading_ended = False
         self._closed = False
 
     # --- life
@@ -127,21 +128,25 @@ class Consumer:
     def cancel(self) -> None:
         """Stop the deliveries (AMQP basic.cancel): iteration ends, what was not handed out goes back at once.
 
-        What was handed out stays yours to settle until the consumer is closed. Any thread may call it.
+        What was handed out stays yours to settle until the consumer is closed. Any thread may call it, and a signal
+        handler (sync): then the iteration that it interrupted does the rest.
         """
         if self._cancelled:
             return
         self._cancelled = True
         self._holder.freed.set()
         self._reader.unblock()
-        self._flight.finish(self._link.settings.block.total_seconds())
-        self._give_back(keep=True)
+        if not self._flight.mine():
+            # From a signal handler that interrupted our own read nothing can be waited for: the iteration does it.
+            self._flight.finish(self._link.settings.block.total_seconds())
+            self._end_reading()
 
     def close(self) -> None:
         """End the consumer: verdicts are sent, what is not settled goes back to its place, the connection is closed."""
         if self._closed:
             return
         self.cancel()
+        self._end_reading()
         self._closed = True
         self._flusher.close()
         self._session.forget(self._holder)
@@ -149,6 +154,11 @@ class Consumer:
         self._holder.end()
         self._reader.close()
         self._on_close(self)
+
+    def _end_reading(self) -> None:
+        if not self._reading_ended:
+            self._reading_ended = True
+            self._give_back(keep=True)
 
     def _give_back(self, *, keep: bool) -> None:
         if not self._holder.name:
@@ -199,10 +209,13 @@ class Consumer:
     def _next(self) -> Delivery | None:
         self._idle_until = None if self._timeout is None else time.monotonic() + self._timeout
         while True:
+            if self._cancelled:
+                self._end_reading()
+                return None
             try:
                 delivery = self._buffer.popleft()
             except IndexError:
-                if self._cancelled or (self._idle_until is not None and time.monotonic() >= self._idle_until):
+                if self._idle_until is not None and time.monotonic() >= self._idle_until:
                     return None
                 self.open()
                 self._flight.run(self._fill)

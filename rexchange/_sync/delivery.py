@@ -6,11 +6,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Protocol
 
+from rexchange.codec import decode_table
 from rexchange.errors import AlreadySettled, InvalidArgument
-from rexchange.message import decode_envelope, decode_properties, decode_table
+from rexchange.message import decode_envelope, decode_properties
 
 if TYPE_CHECKING:
-    from rexchange.message import FieldValue, Properties
+    from rexchange.codec import FieldValue
+    from rexchange.message import Properties
     from rexchange.protocol.consume import Entry
     from rexchange.protocol.settle import Verdict
 

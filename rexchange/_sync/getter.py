@@ -31,7 +31,6 @@ class Getter:
         self._holder = Holder(link, session, [queue], "get", info={"kind": "get"})
         self._queue = queue
         self._lock = io.Lock()
-        self._visit_ms = int(link.settings.ack_timeout.total_seconds() * 1000)
 
     def get(self, *, auto_ack: bool, deadline: float) -> Delivery | None:
         """Return the next message or None; raises NotFound, ResourceLocked."""
@@ -54,7 +53,7 @@ class Getter:
         while True:
             if not self._holder.registered or again:
                 self._holder.attach()
-            call = take(self._holder.name, 1, [self._queue], self._holder.incarnations, visit_ms=self._visit_ms)
+            call = take(self._holder.name, 1, [self._queue], self._holder.incarnations, plan=True)
             try:
                 return self._link.once(call)
             except (SessionGone, NotFound):

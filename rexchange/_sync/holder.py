@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from rexchange._sync.link import Link
     from rexchange._sync.session import Session
-    from rexchange.message import Table
+    from rexchange.codec import Table
     from rexchange.protocol.call import Call
     from rexchange.protocol.consume import Kind
     from rexchange.protocol.settle import Settled, Verdict

@@ -48,11 +48,20 @@ class Flight:
     def __init__(self) -> None:
         """Start with none under way."""
         self._lock = threading.Lock()
+        self._owner = 0
 
     def run(self, work: Callable[[], None]) -> None:
         """Run, alone; raises what it raised."""
         with self._lock:
-            work()
+            self._owner = threading.get_ident()
+            try:
+                work()
+            finally:
+                self._owner = 0
+
+    def mine(self) -> bool:
+        """Whether the caller (a signal handler) interrupted the run under way in its own thread."""
+        return self._owner == threading.get_ident()
 
     def finish(self, timeout: float) -> None:
         """Wait for the run under way in another thread, at most `timeout` seconds."""

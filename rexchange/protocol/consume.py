@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from rexchange.message import encode_table
+from rexchange.codec import encode_table
 from rexchange.protocol.call import Call, Reply, flag, number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rexchange.codec import Table
     from rexchange.keyspace import Keys
-    from rexchange.message import Table
     from rexchange.protocol.call import Arg
 
 Kind = Literal["plain", "managed", "get"]
@@ -92,10 +92,13 @@ def take(
     *,
     tokens: Sequence[bytes] = (),
     unseen: Sequence[Entry] = (),
-    visit_ms: int = 0,
+    plan: bool = False,
 ) -> Call[list[Entry]]:
-    """Take up to `window` entries, those given back first; `unseen` ones of a native read are put back before."""
-    args: list[Arg] = [consumer, window, visit_ms]
+    """Take up to `window` entries, those given back first; `unseen` ones of a native read are put back before.
+
+    `plan`: see to it that the reaper looks at the queues in time; for a consumer its registration has done it.
+    """
+    args: list[Arg] = [consumer, window, int(plan)]
     for index, (name, incarnation) in enumerate(zip(queues, incarnations, strict=True)):
         ids = [entry.id for entry in unseen if entry.queue == index]
         args += (name, incarnation, tokens[index] if tokens else b"", len(ids), *ids)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rexchange import topology
+from rexchange import records, topology
+from rexchange.arguments import headers_match
+from rexchange.codec import encode_table
 from rexchange.errors import PreconditionFailed
 from rexchange.keyspace import SCHEMA
-from rexchange.message import encode_table
 from rexchange.protocol.call import Call, Plan, Reply, flag, number, raw
 
 if TYPE_CHECKING:
@@ -26,17 +27,17 @@ def open_vhost(epoch: bytes) -> Call[bytes]:
     predeclared: list[bytes] = []
     for name, exchange in topology.PREDECLARED.items():
         if name:
-            predeclared += (name.encode(), *topology.encode_exchange(exchange))
+            predeclared += (name.encode(), *records.encode_exchange(exchange))
     return Call("open_vhost", (SCHEMA, epoch, *predeclared), raw, opens=True)
 
 
 def declare_exchange(exchange: Exchange, keys: Keys, *, passive: bool = False) -> Call[Exchange]:
     """Declare; decoding raises PreconditionFailed where it is declared otherwise (RABBITMQ.md §1.1)."""
     name = exchange.name.encode()
-    head, tail = topology.encode_exchange(exchange)
+    head, tail = records.encode_exchange(exchange)
 
     def decode(reply: Reply) -> Exchange:
-        existing = topology.decode_exchange(name, reply[1], key=keys.exchanges)
+        existing = records.decode_exchange(name, reply[1], key=keys.exchanges)
         if not passive:
             topology.compare_exchange(existing, exchange)
         return existing
@@ -47,11 +48,11 @@ def declare_exchange(exchange: Exchange, keys: Keys, *, passive: bool = False) -
 def declare_queue(queue: Queue, session: str, keys: Keys, *, passive: bool = False) -> Call[Queue]:
     """Declare; decoding raises PreconditionFailed or ResourceLocked where it is declared otherwise (§1.3)."""
     name = queue.name.encode()
-    head, tail = topology.encode_queue(queue)
+    head, tail = records.encode_queue(queue)
 
     def decode(reply: Reply) -> Queue:
         _created, record, ready, _unacked, consumers = reply
-        existing = topology.decode_queue(name, record, key=keys.queues, message_count=ready, consumer_count=consumers)
+        existing = records.decode_queue(name, record, key=keys.queues, message_count=ready, consumer_count=consumers)
         if not passive:
             topology.compare_queue(existing, queue)
         return existing
@@ -62,21 +63,21 @@ def declare_queue(queue: Queue, session: str, keys: Keys, *, passive: bool = Fal
 def bind(binding: Binding, session: str) -> Call[bool]:
     """Bind; returns whether the binding is new."""
     try:
-        form = topology.headers_match(binding.arguments, binding.source)
+        form = headers_match(binding.arguments, binding.source)
     except PreconditionFailed as error:
         # Only the server knows whether the source is a headers exchange; elsewhere x-match means nothing.
         form = b"?" + str(error).encode()
     kind, destination = _destination(binding)
     arguments = encode_table(binding.arguments, "arguments")
     source = binding.source.encode()
-    args = (session, source, kind, destination, topology.encode_binding_id(binding), arguments, form)
+    args = (session, source, kind, destination, records.encode_binding_id(binding), arguments, form)
     return Call("bind", args, flag)
 
 
 def unbind(binding: Binding, session: str) -> Call[bool]:
     """Unbind; returns whether the binding was there."""
     kind, destination = _destination(binding)
-    args = (session, binding.source.encode(), kind, destination, topology.encode_binding_id(binding))
+    args = (session, binding.source.encode(), kind, destination, records.encode_binding_id(binding))
     return Call("unbind", args, flag)
 
 

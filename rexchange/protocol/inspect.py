@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from rexchange import topology
-from rexchange.message import decode_table, read_netstring
+from rexchange import records
+from rexchange.codec import decode_table, read_netstring
 from rexchange.protocol.call import Call, Plan, Reply
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _pages(kind: str, width: int) -> Plan[dict[bytes, list[Reply]]]:
 def exchanges(keys: Keys) -> Plan[list[Exchange]]:
     """List all exchanges but the default one, by name."""
     rows = yield from _pages("exchanges", 2)
-    return [topology.decode_exchange(name, row[0], key=keys.exchanges) for name, row in sorted(rows.items())]
+    return [records.decode_exchange(name, row[0], key=keys.exchanges) for name, row in sorted(rows.items())]
 
 
 def queues(keys: Keys) -> Plan[list[QueueInfo]]:
@@ -83,7 +83,7 @@ def queues(keys: Keys) -> Plan[list[QueueInfo]]:
     rows = yield from _pages("queues", 5)
     found: list[QueueInfo] = []
     for name, (record, ready, unacked, consumers) in sorted(rows.items()):
-        queue = topology.decode_queue(name, record, key=keys.queues, message_count=ready, consumer_count=consumers)
+        queue = records.decode_queue(name, record, key=keys.queues, message_count=ready, consumer_count=consumers)
         found.append(QueueInfo(queue, ready, unacked, consumers))
     return found
 
@@ -95,7 +95,7 @@ def bindings(keys: Keys, sources: list[str]) -> Plan[list[Binding]]:
         rows = yield from _pages(f"bindings:{source}", 2)
         key = keys.bindings(source.encode())
         found += [
-            topology.decode_binding(source.encode(), binding_id, row[0], key=key)
+            records.decode_binding(source.encode(), binding_id, row[0], key=key)
             for binding_id, row in sorted(rows.items())
         ]
     return found
@@ -120,7 +120,7 @@ def _consumer(name: bytes, record: bytes) -> ConsumerInfo | None:
     return ConsumerInfo(
         name=name.decode(),
         tag=str(info.get("tag", "")),
-        queues=[queue for _, queue in topology.unpack_destinations(packed)],
+        queues=[queue for _, queue in records.unpack_destinations(packed)],
         session=session.decode(),
         ack_timeout=timedelta(milliseconds=int(timeout_ms)),
         managed=managed == b"1",

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rexchange.codec import canonical_table, read_netstring
 from rexchange.errors import ContentTooLarge, ScriptError, Unroutable
-from rexchange.message import canonical_table, read_netstring, validate
+from rexchange.message import validate
 from rexchange.protocol.call import Call, Reply, refusal, texts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rexchange.codec import Table
     from rexchange.errors import RexchangeError
-    from rexchange.message import Message, Table
+    from rexchange.message import Message
     from rexchange.protocol.call import Arg
 
 Outcome = "list[int] | RexchangeError"

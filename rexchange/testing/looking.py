@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import RedisError
 
+from rexchange.codec import Table, decode_table
 from rexchange.errors import NotFound
-from rexchange.message import Message, Table, decode_envelope, decode_table
+from rexchange.message import Message, decode_envelope
 
 if TYPE_CHECKING:
     from rexchange._async.broker import AsyncBroker

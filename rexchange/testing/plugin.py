@@ -22,12 +22,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator
+    from collections.abc import AsyncGenerator, Callable, Generator
 
     from rexchange import AsyncBroker, Broker
 
 # In its strict mode pytest-asyncio runs only fixtures that are marked as its own.
-_async_fixture = pytest.fixture if find_spec("pytest_asyncio") is None else import_module("pytest_asyncio").fixture
+_async_fixture: Callable[[Callable[..., object]], object] = (
+    pytest.fixture if find_spec("pytest_asyncio") is None else import_module("pytest_asyncio").fixture
+)
 
 
 @pytest.fixture

@@ -1,0 +1,141 @@
+"""How Redis keeps exchanges, queues and bindings: records, binding ids, packed destinations.
+
+Records are written by scripts from a head and a tail made here, since only a script knows what stands between: the
+exchange's generation, the queue's incarnation.
+
+- exchange: ``<d|f|t|h><durable><auto_delete><internal>;<generation>;<alternate><arguments table>``, where
+  <alternate> is ``-`` or a netstring
+- queue: ``<durable><auto_delete>;<incarnation>;<timeout ms, 0: none>;<netstring of owner><arguments table>``
+- binding id: ``<q|x><netstring of destination><netstring of binding key><canonical arguments>``
+- destinations: ``<q|x><netstring of name>`` of each
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+from rexchange.arguments import ALTERNATE_EXCHANGE
+from rexchange.codec import canonical_table, decode_table, encode_table, netstring, read_netstring, short_string
+from rexchange.errors import InvalidArgument, ScriptError, TopologyLost
+from rexchange.topology import Binding, DestinationKind, Exchange, Queue, check_name, check_type, is_durable
+
+_LETTERS = {"direct": b"d", "fanout": b"f", "topic": b"t", "headers": b"h"}
+_TYPES = {letter: name for name, letter in _LETTERS.items()}
+_KIND_LETTERS: dict[DestinationKind, bytes] = {"queue": b"q", "exchange": b"x"}
+_LETTER_KINDS: dict[bytes, DestinationKind] = {b"q": "queue", b"x": "exchange"}
+
+
+def _flags(*flags: bool) -> bytes:
+    return b"".join(b"1" if flag else b"0" for flag in flags)
+
+
+def encode_exchange(exchange: Exchange) -> tuple[bytes, bytes]:
+    """Return head and tail of an exchange's record."""
+    alternate = exchange.alternate_exchange
+    where = b"-" if alternate is None else netstring(check_name(ALTERNATE_EXCHANGE, alternate))
+    check_type(exchange.type, exchange.name)
+    head = _LETTERS[exchange.type] + _flags(exchange.durable, exchange.auto_delete, exchange.internal)
+    return head, where + encode_table(exchange.arguments, "arguments")
+
+
+def decode_exchange(name: bytes, record: bytes, *, key: bytes) -> Exchange:
+    """Return the exchange of a record found in `key`; TopologyLost that names the key where it is corrupt."""
+    try:
+        head, _generation, tail = record.split(b";", 2)
+        durable, auto_delete, internal = _flags_of(head[1:], 3)
+        after = 1 if tail[:1] == b"-" else read_netstring(tail, 0, "the alternate exchange")[1]
+        arguments = decode_table(tail[after:], "the arguments")
+        return Exchange(name.decode(), _TYPES[head[:1]], durable, auto_delete, internal, arguments)
+    except (ValueError, KeyError, ScriptError) as error:
+        raise _lost("exchange", name, key, record) from error
+
+
+def encode_queue(queue: Queue) -> tuple[bytes, bytes]:
+    """Return head and tail of a queue's record; an exclusive queue without an owner is InvalidArgument."""
+    owner = short_string("owner", queue.owner) if queue.exclusive else b""
+    if queue.exclusive and not owner:
+        raise InvalidArgument("owner", queue.owner, "the session that the exclusive queue belongs to")
+    timeout = queue.ack_timeout or timedelta(0)
+    tail = b"%d;" % (timeout // timedelta(milliseconds=1)) + netstring(owner)
+    return _flags(is_durable(queue), queue.auto_delete), tail + encode_table(queue.arguments, "arguments")
+
+
+def decode_queue(name: bytes, record: bytes, *, key: bytes, message_count: int = 0, consumer_count: int = 0) -> Queue:
+    """Return the queue of a record found in `key`; TopologyLost that names the key where it is corrupt."""
+    try:
+        head, incarnation, _timeout, tail = record.split(b";", 3)
+        durable, auto_delete = _flags_of(head, 2)
+        owner, after = read_netstring(tail, 0, "the owner")
+        return Queue(
+            name=name.decode(),
+            durable=durable,
+            exclusive=owner != b"",
+            auto_delete=auto_delete,
+            arguments=decode_table(tail[after:], "the arguments"),
+            owner=owner.decode(),
+            incarnation=incarnation.decode(),
+            message_count=message_count,
+            consumer_count=consumer_count,
+        )
+    except (ValueError, ScriptError) as error:
+        raise _lost("queue", name, key, record) from error
+
+
+def encode_binding_id(binding: Binding) -> bytes:
+    """Return what makes a binding this one, apart from its source: destination, key and arguments."""
+    return b"".join(
+        (
+            _KIND_LETTERS[binding.destination_kind],
+            netstring(check_name(binding.destination_kind, binding.destination)),
+            netstring(short_string("binding_key", binding.binding_key)),
+            canonical_table(binding.arguments),
+        )
+    )
+
+
+def decode_binding(source: bytes, binding_id: bytes, arguments: bytes, *, key: bytes) -> Binding:
+    """Return the binding stored in `key`; TopologyLost that names the key where it is corrupt."""
+    try:
+        destination, at = read_netstring(binding_id, 1, "the destination")
+        binding_key, _ = read_netstring(binding_id, at, "the binding key")
+        return Binding(
+            source=source.decode(),
+            destination=destination.decode(),
+            destination_kind=_LETTER_KINDS[binding_id[:1]],
+            binding_key=binding_key.decode(),
+            arguments=decode_table(arguments, "the arguments"),
+        )
+    except (ValueError, KeyError, ScriptError) as error:
+        raise _lost("binding", source, key, binding_id) from error
+
+
+def pack_destinations(destinations: Iterable[tuple[DestinationKind, bytes]]) -> bytes:
+    """Return ``<q|x><netstring of name>`` of each, joined."""
+    return b"".join(_KIND_LETTERS[kind] + netstring(name) for kind, name in destinations)
+
+
+def unpack_destinations(packed: bytes) -> list[tuple[DestinationKind, str]]:
+    """Return what `pack_destinations` packed; ScriptError where corrupt."""
+    found: list[tuple[DestinationKind, str]] = []
+    at = 0
+    while at < len(packed):
+        kind = _LETTER_KINDS.get(packed[at : at + 1])
+        if kind is None:
+            raise ScriptError(f"packed destinations are corrupt at {at}: {packed[:60]!r}")
+        name, at = read_netstring(packed, at + 1, "packed destinations")
+        found.append((kind, name.decode("utf-8", "backslashreplace")))
+    return found
+
+
+def _flags_of(raw: bytes, length: int) -> list[bool]:
+    if len(raw) != length or raw.strip(b"01"):
+        raise ValueError(raw)
+    return [flag == ord("1") for flag in raw]
+
+
+def _lost(kind: str, name: bytes, key: bytes, record: bytes) -> TopologyLost:
+    shown = name.decode("utf-8", "backslashreplace")
+    where = key.decode("utf-8", "backslashreplace")
+    message = f"the record of {kind} {shown!r} in {where} is corrupt: {record[:60]!r}"
+    return TopologyLost(message, kind=kind, name=shown, argument=where, current=record)

@@ -1,0 +1,25 @@
+"""Work beside the test: a task here, a thread in the sync twin."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Background(Generic[T]):
+    """Work that has been started."""
+
+    def __init__(self, work: Callable[[], Coroutine[Any, Any, T]]) -> None:
+        self._task = asyncio.ensure_future(work())
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended."""
+        return self._task.done()
+
+    async def result(self, timeout: float = 10.0) -> T:
+        """Wait for its end, and return or raise what it did."""
+        return await asyncio.wait_for(self._task, timeout)

@@ -1,0 +1,28 @@
+"""Brokers of this colour; written by hand, as its twin beside is."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+
+import pytest
+
+from rexchange import AsyncBroker
+
+
+@pytest.fixture
+async def connect(url: str, vhost: str) -> AsyncIterator[Callable[..., Awaitable[AsyncBroker]]]:
+    """Yield a function that makes one more broker on the test's vhost; all are closed at the end."""
+    async with AsyncExitStack() as stack:
+
+        async def make(**options: object) -> AsyncBroker:
+            settings = {"vhost": vhost, **options}
+            return await stack.enter_async_context(AsyncBroker(url, **settings))
+
+        yield make
+
+
+@pytest.fixture
+async def broker(connect: Callable[..., Awaitable[AsyncBroker]]) -> AsyncBroker:
+    """Return a broker on the test's vhost."""
+    return await connect()

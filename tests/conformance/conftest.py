@@ -1,0 +1,58 @@
+"""The key fixture: after each test every key has an owner and none a TTL, and what is deleted leaves nothing behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from rexchange import Broker
+from rexchange.keyspace import Keys
+from rexchange.topology import PREDECLARED
+from tests.support.keys import OWN, Check
+from tests.support.servers import Bare
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register our marker."""
+    config.addinivalue_line("markers", "damages_keys: breaks keys on purpose, so they are only removed afterwards")
+
+
+@pytest.fixture
+def keys(vhost: str) -> Keys:
+    """Return the names of this test's keys."""
+    return Keys(vhost.encode())
+
+
+@pytest.fixture
+def ask(url: str) -> Iterator[Bare]:
+    """Yield a bare connection to this test's server."""
+    bare = Bare(url)
+    yield bare
+    bare.close()
+
+
+@pytest.fixture(autouse=True)
+def _every_key_has_an_owner(
+    request: pytest.FixtureRequest, url: str, vhost: str, ask: Bare, keys: Keys
+) -> Iterator[None]:
+    yield
+    try:
+        if request.node.get_closest_marker("damages_keys") is None:
+            assert Check(ask, keys).run() == []
+            _delete_all(url, vhost)
+            left = {key.removeprefix(keys.prefix) for key in ask.keys(keys.prefix)}
+            assert left <= OWN, "keys are left after everything was deleted"
+    finally:
+        for key in ask.keys(keys.prefix):
+            ask("UNLINK", key)
+
+
+def _delete_all(url: str, vhost: str) -> None:
+    with Broker(url, vhost=vhost) as broker:
+        for info in broker.queues():
+            broker.delete_queue(info.queue)
+        for exchange in broker.exchanges():
+            if exchange.name not in PREDECLARED:
+                broker.delete_exchange(exchange)
+        assert [exchange for exchange in PREDECLARED if exchange and broker.bindings(exchange)] == []

@@ -1,0 +1,36 @@
+"""Work beside the test: a thread here, a task in the async twin."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Background(Generic[T]):
+    """Work that has been started."""
+
+    def __init__(self, work: Callable[[], T]) -> None:
+        self._future: Future[T] = Future()
+        self._work = work
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._future.set_result(self._work())
+        except BaseException as error:  # noqa: BLE001 - the test raises it in `result`
+            self._future.set_exception(error)
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended."""
+        return self._future.done()
+
+    def result(self, timeout: float = 10.0) -> T:
+        """Wait for its end, and return or raise what it did."""
+        self._thread.join(timeout)
+        return self._future.result(0)

@@ -1,0 +1,28 @@
+"""Brokers of this colour; written by hand, as its twin beside is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from rexchange import Broker
+
+
+@pytest.fixture
+def connect(url: str, vhost: str) -> Iterator[Callable[..., Broker]]:
+    """Yield a function that makes one more broker on the test's vhost; all are closed at the end."""
+    with ExitStack() as stack:
+
+        def make(**options: object) -> Broker:
+            settings = {"vhost": vhost, **options}
+            return stack.enter_context(Broker(url, **settings))
+
+        yield make
+
+
+@pytest.fixture
+def broker(connect: Callable[..., Broker]) -> Broker:
+    """Return a broker on the test's vhost."""
+    return connect()

@@ -1,0 +1,40 @@
+"""Servers for all tests: `url` is one of each kind in turn, `vhost` is the test's own."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from rexchange.server import embedded
+from rexchange.testing import forget
+from tests.support import servers
+
+
+@pytest.fixture(scope="session")
+def embedded_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Yield the URL of an embedded Valkey; one a session, so one for each worker of xdist."""
+    folder = tmp_path_factory.mktemp("valkey")
+    handle = embedded.acquire(folder)
+    yield f"embedded://{folder}"
+    handle.release()
+
+
+@pytest.fixture(params=servers.available())
+def url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Yield the URL of every server there is, in turn; the fake one is new for each test."""
+    if request.param == "embedded":
+        yield request.getfixturevalue("embedded_url")
+    elif request.param == "redis":
+        yield "redis://{}:{}/0".format(*servers.REDIS)
+    else:
+        name = secrets.token_hex(8)
+        yield f"memory://{name}"
+        forget(name)
+
+
+@pytest.fixture
+def vhost() -> str:
+    """Return the name of a vhost of this test's own."""
+    return f"test-{secrets.token_hex(8)}"

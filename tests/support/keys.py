@@ -1,0 +1,104 @@
+"""The key fixture's eyes: every key has an owner and its type, none a TTL, and the records agree with each other.
+
+What is allowed is read from the table in keyspace's own docstring, so that the table is true.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from rexchange import keyspace
+from rexchange.keyspace import Keys
+from tests.support.servers import Bare
+
+_ROW = re.compile(r"^``([^`]+)``\s+(hash|set|stream|zset)\s", re.MULTILINE)
+_PLACES = {"<q|x>": "([qx])", "<exchange>": "(?s:(.*))", "<queue>": "(?s:(.+))", "<id>": "(.+)", "<name>": "(?s:(.+))"}
+#: What a vhost keeps when nothing is declared in it.
+OWN = {b"vhost", b"exchanges", b"lanes", b"cache"}
+
+
+def _pattern(name: str) -> re.Pattern[bytes]:
+    for place, pattern in _PLACES.items():
+        name = name.replace(place, pattern)
+    return re.compile(name.encode())
+
+
+TABLE = [(name, _pattern(name), kind.encode()) for name, kind in _ROW.findall(keyspace.__doc__ or "")]
+
+
+@dataclass
+class Check:
+    """One look at the keys of a vhost; `problems` in words."""
+
+    ask: Bare
+    keys: Keys
+    problems: list[str] = field(default_factory=list[str])
+
+    def run(self) -> list[str]:
+        """Return all that is wrong."""
+        queues, exchanges = self._fields(self.keys.queues), self._fields(self.keys.exchanges) | {b""}
+        sessions = {*self.ask("ZRANGE", self.keys.sessions, 0, -1)}
+        owners = {"<queue>": queues, "<exchange>": exchanges, "<id>": sessions}
+        for key in self.ask.keys(self.keys.prefix):
+            self._look(key, owners)
+        for name in ("returned", "managed", "visits"):
+            self._within(f"a queue in {name}", self._fields(getattr(self.keys, name)), queues)
+        self._within("a queue in due", {*self.ask("ZRANGE", self.keys.due, 0, -1)}, queues)
+        consumers = self._fields(self.keys.consumers)
+        self._within("a consumer with a fence", self._fields(self.keys.fences), consumers)
+        self._sessions(sessions, queues, consumers)
+        for queue in queues:
+            self._queue(queue, consumers)
+        return self.problems
+
+    def _fields(self, key: bytes) -> set[bytes]:
+        return {*self.ask("HKEYS", key)}
+
+    def _within(self, what: str, found: set[bytes], known: set[bytes]) -> None:
+        if found - known:
+            self.problems.append(f"{what} is not known: {sorted(found - known)}")
+
+    def _look(self, key: bytes, owners: dict[str, set[bytes]]) -> None:
+        name = key.removeprefix(self.keys.prefix)
+        rows = [(row, found, kind) for row, pattern, kind in TABLE if (found := pattern.fullmatch(name))]
+        if len(rows) != 1:
+            self.problems.append(f"{key!r} is in {len(rows)} rows of keyspace's table, not in one")
+            return
+        row, found, kind = rows[0]
+        if self.ask("TYPE", key) != kind:
+            self.problems.append(f"{key!r} is a {self.ask('TYPE', key)!r}, not a {kind!r}")
+        if self.ask("PTTL", key) != -1:
+            self.problems.append(f"{key!r} has a TTL: eviction takes such keys first")
+        if row.startswith("inbound"):
+            owner, known = found[2], owners["<queue>" if found[1] == b"q" else "<exchange>"]
+        elif found.groups():
+            owner, known = found[1], owners["<" + row.rpartition("<")[2]]
+        else:
+            return
+        if owner not in known:
+            self.problems.append(f"{key!r} has no owner: {owner!r} is gone")
+
+    def _sessions(self, sessions: set[bytes], queues: set[bytes], consumers: set[bytes]) -> None:
+        owned = {member for session in sessions for member in self.ask("SMEMBERS", self.keys.session(session))}
+        self._within("a queue of a session", {each[1:] for each in owned if each[:1] == b"q"}, queues)
+        self._within("a consumer of a session", {each[1:] for each in owned if each[:1] == b"c"}, consumers)
+        orphans = consumers - {each[1:] for each in owned}
+        if orphans:
+            self.problems.append(f"consumers without a session: {sorted(orphans)}")
+
+    def _queue(self, queue: bytes, consumers: set[bytes]) -> None:
+        """Nobody but consumers and the given-back one own entries, and the counter says how many were given back."""
+        stream = self.keys.stream(queue)
+        members = [_pairs(row) for row in self.ask("XINFO", "CONSUMERS", stream, "g")]
+        self._within(f"an owner of entries of {queue!r}", {m[b"name"] for m in members if m[b"pending"]}, consumers | {b"-"})
+        given_back = sum(member[b"pending"] for member in members if member[b"name"] == b"-")
+        counted = int(self.ask("HGET", self.keys.returned, queue) or 0)
+        if given_back != counted:
+            self.problems.append(f"queue {queue!r}: {given_back} entries are given back, the counter says {counted}")
+        self._within(f"a consumer of {queue!r}", {*self.ask("SMEMBERS", self.keys.users(queue))}, consumers)
+
+
+def _pairs(flat: list[Any]) -> dict[bytes, Any]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
