@@ -76,16 +76,14 @@ class Hooks:
     def after_deliver(self, delivery: DeliveryLike) -> None:
         """Run when the application's handler is done with it, or has asked for the next one."""
 
-    def before_settle(self, deliveries: Sequence[DeliveryLike] | Sequence[int], kind: SettleKind) -> None:
-        """Run before deliveries (or, where only tags are known, tags) are settled."""
+    def before_settle(self, tags: Sequence[int], kind: SettleKind) -> None:
+        """Run before deliveries, by their tags, are settled: raising leaves them unsettled."""
 
-    def after_settle(
-        self,
-        deliveries: Sequence[DeliveryLike] | Sequence[int],
-        kind: SettleKind,
-        stale: Sequence[DeliveryLike] | Sequence[int],
-    ) -> None:
-        """Run after the settle; `stale` are those that had been given back meanwhile."""
+    def after_settle(self, tags: Sequence[int], kind: SettleKind, stale: Sequence[int]) -> None:
+        """Run when the server has answered; `stale` are those that had been given back before, so nothing was done.
+
+        It runs where the answer is read: in the background, or before the next read, unless the settle waited.
+        """
 
 
 class Counters:

@@ -116,11 +116,13 @@ class AsyncBroker(AsyncTopology, AsyncListing):
         topology.check_name("queue", name)
         getter = self._getters.get(name)
         if getter is None:
-            getter = self._getters.setdefault(name, Getter(self._link, self._session, name))
+            getter = self._getters.setdefault(name, Getter(self._link, self._session, name, self._hooks))
         delivery = await getter.get(auto_ack=auto_ack, deadline=self._link.deadline(timeout))
         if delivery is not None:
             self._link.counters.delivered += 1
             self._link.counters.redelivered += delivery.redelivered
+            if self._hooks is not None:
+                self._hooks.before_deliver(delivery)
         return delivery
 
     def consume(

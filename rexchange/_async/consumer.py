@@ -80,13 +80,16 @@ class AsyncConsumer:
         self._pid = os.getpid()
         info: Table = {"tag": tag, "prefetch": prefetch, "auto_ack": auto_ack, "client": client}
         kind: Kind = "plain" if len(queues) == 1 else "managed"
-        self._holder = Holder(link, session, queues, kind, timeout_ms=ack_timeout_ms, info=info, on_stale=on_stale)
+        self._holder = Holder(
+            link, session, queues, kind, timeout_ms=ack_timeout_ms, info=info, hooks=hooks, on_stale=on_stale
+        )
         self._reader = Reader(link, self._holder)
         self._buffer: deque[AsyncDelivery] = deque()
         self._flight = io.Flight()
         self._flusher = io.Flusher(link.settings.settle_delay.total_seconds(), self._flush)
         self._on_receipt = OnReceipt()
         self._idle_until: float | None = None
+        self._given: list[AsyncDelivery] = []
         self._shown = 0
         self._cancelled = False
         self._reading_ended = False
@@ -147,6 +150,7 @@ class AsyncConsumer:
         await self.cancel()
         await self._end_reading()
         self._closed = True
+        self._taken_back()
         await self._flusher.close()
         self._session.forget(self._holder)
         await self._give_back(keep=False)
@@ -206,6 +210,7 @@ class AsyncConsumer:
         return delivery
 
     async def _next(self) -> AsyncDelivery | None:
+        self._taken_back()
         self._idle_until = None if self._timeout is None else time.monotonic() + self._timeout
         while True:
             if self._cancelled:
@@ -229,6 +234,14 @@ class AsyncConsumer:
         counters.redelivered += delivery.redelivered
         if self._hooks is not None:
             self._hooks.before_deliver(delivery)
+            self._given.append(delivery)
+
+    def _taken_back(self) -> None:
+        """Whoever asks for the next delivery is done with the ones before."""
+        if self._hooks is not None:
+            given, self._given = self._given, []
+            for delivery in given:
+                self._hooks.after_deliver(delivery)
 
     async def batches(self, size: int) -> AsyncGenerator[list[AsyncDelivery], None]:
         """Iterate over lists of 1 to `size` deliveries: all that is there, without waiting for a list to fill."""
@@ -249,8 +262,6 @@ class AsyncConsumer:
         """Call `callback` with each delivery until the consumer ends; what the callback raises ends it too."""
         async for delivery in self:
             await callback(delivery)
-            if self._hooks is not None:
-                self._hooks.after_deliver(delivery)
 
     # --- reading
 
@@ -347,8 +358,6 @@ class AsyncConsumer:
         """Settle by tag, for `Delivery.ack` and its like. Raises UnknownDeliveryTag, AlreadySettled, StaleDelivery."""
         if self.auto_ack:
             await self._on_receipt.settle(tag, verdict, multiple=multiple, wait=wait)
-        if self._hooks is not None:
-            self._hooks.before_settle([tag], "ack" if verdict == "ack" else "nack")
         if wait or self._closed:
             settled = await self._holder.settle_now(tag, verdict, multiple=multiple, shown=self._shown)
             if settled.stale:

@@ -17,6 +17,7 @@ from rexchange.server import failures
 if TYPE_CHECKING:
     from rexchange._async.link import Link
     from rexchange._async.session import Session
+    from rexchange.hooks import Hooks
     from rexchange.protocol.consume import Entry
     from rexchange.protocol.settle import Verdict
 
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
 class Getter:
     """All that one Broker gets from one queue."""
 
-    def __init__(self, link: Link, session: Session, queue: str) -> None:
+    def __init__(self, link: Link, session: Session, queue: str, hooks: Hooks | None) -> None:
         """Nothing is registered yet."""
         self._link = link
-        self._holder = Holder(link, session, [queue], "get", info={"kind": "get"})
+        self._holder = Holder(link, session, [queue], "get", info={"kind": "get"}, hooks=hooks)
         self._queue = queue
         self._lock = io.Lock()
 

@@ -81,13 +81,16 @@ class Consumer:
         self._pid = os.getpid()
         info: Table = {"tag": tag, "prefetch": prefetch, "auto_ack": auto_ack, "client": client}
         kind: Kind = "plain" if len(queues) == 1 else "managed"
-        self._holder = Holder(link, session, queues, kind, timeout_ms=ack_timeout_ms, info=info, on_stale=on_stale)
+        self._holder = Holder(
+            link, session, queues, kind, timeout_ms=ack_timeout_ms, info=info, hooks=hooks, on_stale=on_stale
+        )
         self._reader = Reader(link, self._holder)
         self._buffer: deque[Delivery] = deque()
         self._flight = io.Flight()
         self._flusher = io.Flusher(link.settings.settle_delay.total_seconds(), self._flush)
         self._on_receipt = OnReceipt()
         self._idle_until: float | None = None
+        self._given: list[Delivery] = []
         self._shown = 0
         self._cancelled = False
         self._reading_ended = False
@@ -148,6 +151,7 @@ class Consumer:
         self.cancel()
         self._end_reading()
         self._closed = True
+        self._taken_back()
         self._flusher.close()
         self._session.forget(self._holder)
         self._give_back(keep=False)
@@ -207,6 +211,7 @@ class Consumer:
         return delivery
 
     def _next(self) -> Delivery | None:
+        self._taken_back()
         self._idle_until = None if self._timeout is None else time.monotonic() + self._timeout
         while True:
             if self._cancelled:
@@ -230,6 +235,14 @@ class Consumer:
         counters.redelivered += delivery.redelivered
         if self._hooks is not None:
             self._hooks.before_deliver(delivery)
+            self._given.append(delivery)
+
+    def _taken_back(self) -> None:
+        """Whoever asks for the next delivery is done with the ones before."""
+        if self._hooks is not None:
+            given, self._given = self._given, []
+            for delivery in given:
+                self._hooks.after_deliver(delivery)
 
     def batches(self, size: int) -> Generator[list[Delivery], None]:
         """Iterate over lists of 1 to `size` deliveries: all that is there, without waiting for a list to fill."""
@@ -250,8 +263,6 @@ class Consumer:
         """Call `callback` with each delivery until the consumer ends; what the callback raises ends it too."""
         for delivery in self:
             callback(delivery)
-            if self._hooks is not None:
-                self._hooks.after_deliver(delivery)
 
     # --- reading
 
@@ -348,8 +359,6 @@ class Consumer:
         """Settle by tag, for `Delivery.ack` and its like. Raises UnknownDeliveryTag, AlreadySettled, StaleDelivery."""
         if self.auto_ack:
             self._on_receipt.settle(tag, verdict, multiple=multiple, wait=wait)
-        if self._hooks is not None:
-            self._hooks.before_settle([tag], "ack" if verdict == "ack" else "nack")
         if wait or self._closed:
             settled = self._holder.settle_now(tag, verdict, multiple=multiple, shown=self._shown)
             if settled.stale:

@@ -21,11 +21,15 @@ if TYPE_CHECKING:
     from rexchange._sync.link import Link
     from rexchange._sync.session import Session
     from rexchange.codec import Table
+    from rexchange.hooks import Hooks, SettleKind
     from rexchange.protocol.call import Call
     from rexchange.protocol.consume import Kind
     from rexchange.protocol.settle import Settled, Verdict
 
     OnStale = Callable[[int, str], None]
+
+KINDS: dict[Verdict, SettleKind] = {"ack": "ack", "requeue": "nack", "reject": "reject"}
+"""What hooks are told: a requeue is a nack, a drop is a reject, whichever method asked for it."""
 
 _log = logging.getLogger("rexchange.settle")
 
@@ -46,6 +50,7 @@ class Holder:
         *,
         timeout_ms: int = 0,
         info: Table | None = None,
+        hooks: Hooks | None = None,
         on_stale: OnStale | None = None,
     ) -> None:
         """Nothing is registered yet: see `attach`."""
@@ -55,6 +60,7 @@ class Holder:
         self._kind: Kind = kind
         self._timeout_ms = timeout_ms
         self._info = info or {}
+        self._hooks = hooks
         self._on_stale = on_stale
         self.ledger = Ledger()
         #: Its name in Redis, empty before the first `attach`.
@@ -165,6 +171,8 @@ class Holder:
 
         `shown` is the last tag that the user has seen. Raises what the ledger raises.
         """
+        if self._hooks is not None:
+            self._hooks.before_settle([tag], KINDS[verdict])
         with self._mutex:
             self._waiting.add(verdict, self.ledger.settle(tag, multiple=multiple, shown=shown))
         self.freed.set()
@@ -198,6 +206,10 @@ class Holder:
             )
             if self._on_stale is not None:
                 self._on_stale(tag, queue)
+        if self._hooks is not None:
+            stale = {batch.tags[entry] for entry in result.stale}
+            for verdict, tags in batch.verdicts():
+                self._hooks.after_settle(tags, KINDS[verdict], sorted(stale.intersection(tags)))
 
     def mislay(self, batch: Batch) -> None:
         """Note that the reply to a batch was lost: it is sent again, as such, before anything else."""
@@ -220,6 +232,8 @@ class Holder:
 
     def settle_now(self, tag: int, verdict: Verdict, *, multiple: bool, shown: int) -> Settled:
         """Settle by a call of its own and return the answer; raises what the ledger raises."""
+        if self._hooks is not None:
+            self._hooks.before_settle([tag], KINDS[verdict])
         with self._sending:
             self._send_mislaid()
             batch = Batch()

@@ -48,6 +48,15 @@ class Batch:
             lists[column].append(entry_id)
             self.tags[entry] = tag
 
+    def verdicts(self) -> list[tuple[Verdict, list[int]]]:
+        """Return the tags of each verdict that there is, for those who watch."""
+        found: list[tuple[Verdict, list[int]]] = []
+        for verdict, column in _ORDER.items():
+            tags = [self.tags[queue, entry_id] for queue, lists in self._ids.items() for entry_id in lists[column]]
+            if tags:
+                found.append((verdict, tags))
+        return found
+
     def ids(self, queue: int) -> list[bytes]:
         """Return the ids of one queue."""
         acks, requeues, rejects = self._ids.get(queue, ((), (), ()))

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -56,11 +57,17 @@ def _environment(folder: Path) -> dict[str, str]:
     }
 
 
+def _plugin() -> list[str]:
+    """Name our pytest plugin where rexchange is not installed, so that its entry point does not."""
+    installed = {entry.name for entry in entry_points(group="pytest11")}
+    return [] if "rexchange" in installed else ["-p", "rexchange.testing.plugin"]
+
+
 def _run(block: Block, number: int, folder: Path) -> str:
     """Run a block as a reader would: as a file of its own, a pytest file under pytest."""
     script = folder / f"{'test_' if block.kind == 'pytest' else ''}block_{number}.py"
     script.write_text(block.text)
-    runner = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", "."] if block.kind == "pytest" else []
+    runner = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", ".", *_plugin()] if block.kind == "pytest" else []
     done = subprocess.run(
         [sys.executable, *runner, script.name],
         cwd=folder,

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import pytest
 
 from rexchange import AsyncBroker
+from tests.conformance.async_.support import Connect
 
 
 @pytest.fixture
-async def connect(url: str, vhost: str) -> AsyncIterator[Callable[..., Awaitable[AsyncBroker]]]:
+async def connect(url: str, vhost: str) -> AsyncIterator[Connect]:
     """Yield a function that makes one more broker on the test's vhost; all are closed at the end."""
     async with AsyncExitStack() as stack:
 
@@ -23,6 +24,6 @@ async def connect(url: str, vhost: str) -> AsyncIterator[Callable[..., Awaitable
 
 
 @pytest.fixture
-async def broker(connect: Callable[..., Awaitable[AsyncBroker]]) -> AsyncBroker:
+async def broker(connect: Connect) -> AsyncBroker:
     """Return a broker on the test's vhost."""
     return await connect()

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
 
 from rexchange import Broker
+from tests.conformance.sync_.support import Connect
 
 
 @pytest.fixture
-def connect(url: str, vhost: str) -> Iterator[Callable[..., Broker]]:
+def connect(url: str, vhost: str) -> Iterator[Connect]:
     """Yield a function that makes one more broker on the test's vhost; all are closed at the end."""
     with ExitStack() as stack:
 
@@ -23,6 +24,6 @@ def connect(url: str, vhost: str) -> Iterator[Callable[..., Broker]]:
 
 
 @pytest.fixture
-def broker(connect: Callable[..., Broker]) -> Broker:
+def broker(connect: Connect) -> Broker:
     """Return a broker on the test's vhost."""
     return connect()

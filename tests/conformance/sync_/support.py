@@ -5,9 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
+
+from rexchange import Broker
 
 T = TypeVar("T")
+Connect: TypeAlias = Callable[..., Broker]
+"""The fixture `connect`: makes one more broker on the test's vhost; takes Broker's options."""
 
 
 class Background(Generic[T]):

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any, Generic, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from rexchange import AsyncBroker
 
 T = TypeVar("T")
+Connect: TypeAlias = Callable[..., Awaitable[AsyncBroker]]
+"""The fixture `connect`: makes one more broker on the test's vhost; takes Broker's options."""
 
 
 class Background(Generic[T]):

@@ -1,0 +1,5 @@
+"""The command line: `rexchange --help`."""
+
+from rexchange.cli.app import app
+
+__all__ = ["app"]

@@ -1,0 +1,59 @@
+"""The program: its own options, and its commands."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from rexchange.cli import demo, listing, messages, operate, topology
+from rexchange.cli.run import JSON, RETRY_TIMEOUT, URL, VERBOSE, VHOST, Options
+
+_EPILOG = (
+    "[bold]Exit codes[/bold]  0 done · 1 refused or failed · 2 wrong usage · 3 nothing there (get, consume: no "
+    "message; route: no queue) · 130 interrupted\n\n"
+    "[bold]Environment[/bold]  REXCHANGE_URL, REXCHANGE_VHOST, REXCHANGE_RETRY_TIMEOUT and every other setting of the "
+    "library; an option wins over the environment. --url, --vhost and --json may stand before or after the command.\n\n"
+    "[bold]First steps[/bold]  rexchange demo · rexchange declare queue mail · rexchange publish '' mail hello · "
+    "rexchange get mail"
+)
+
+app = typer.Typer(
+    name="rexchange",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    # A traceback with local variables would show URLs with passwords, and message bodies.
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=_EPILOG,
+)
+for group in (demo, topology, messages, listing, operate):
+    group.register(app)
+
+
+def _version(asked: bool) -> None:  # noqa: FBT001 - Typer calls it so
+    if asked:
+        from rexchange import __version__  # noqa: PLC0415 - only who asks for it waits for the library to load
+
+        typer.echo(f"rexchange {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    ctx: typer.Context,
+    *,
+    url: URL = None,
+    vhost: VHOST = None,
+    retry_timeout: RETRY_TIMEOUT = None,
+    json: JSON = False,
+    verbose: VERBOSE = False,
+    version: Annotated[  # noqa: ARG001 - the callback does it
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_version)
+    ] = False,
+) -> None:
+    """RabbitMQ's exchanges, queues and acks on the Redis that you already run.
+
+    Without --url and REXCHANGE_URL it works on a server of its own, which it starts and stops: nothing to set up.
+    """
+    ctx.obj = Options(url, vhost, retry_timeout, json, verbose)

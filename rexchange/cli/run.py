@@ -1,0 +1,254 @@
+"""What all commands share: where the server is, what to print, how errors look and which exit code they give."""
+
+from __future__ import annotations
+
+import inspect
+import json as json_module
+import logging
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from enum import IntEnum
+from functools import wraps
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from rexchange import errors
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from rich.console import RenderableType
+
+    from rexchange import Broker
+
+_CONNECTION = "Connection and output"
+URL = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        help="Where the server is, such as redis://localhost:6379/0. Default: REXCHANGE_URL, else a server of its own.",
+        rich_help_panel=_CONNECTION,
+        metavar="URL",
+    ),
+]
+VHOST = Annotated[
+    str | None,
+    typer.Option("--vhost", help="The virtual host. Default: REXCHANGE_VHOST, else /.", rich_help_panel=_CONNECTION),
+]
+RETRY_TIMEOUT = Annotated[
+    str | None,
+    typer.Option(
+        "--retry-timeout",
+        help="Seconds to go on trying to reach the server. Default: REXCHANGE_RETRY_TIMEOUT, else 5.",
+        rich_help_panel=_CONNECTION,
+        metavar="SECONDS",
+    ),
+]
+JSON = Annotated[
+    bool,
+    typer.Option("--json", help="Print JSON, for programs.", rich_help_panel=_CONNECTION, show_default=False),
+]
+VERBOSE = Annotated[
+    bool,
+    typer.Option(
+        "--verbose", "-v", help="Say more about the connection.", rich_help_panel=_CONNECTION, show_default=False
+    ),
+]
+
+# The library goes on for 30 s, for a server that restarts; a person at a terminal wants to know sooner.
+_RETRY_TIMEOUT = timedelta(seconds=5)
+
+
+class ExitCode(IntEnum):
+    """What the program returns."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    NOTHING = 3
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options that every command takes."""
+
+    url: str | None = None
+    vhost: str | None = None
+    retry_timeout: str | None = None
+    json: bool = False
+    verbose: bool = False
+
+    def over(self, earlier: Options) -> Options:
+        """Return these, given after the command, and where one was not, the one given before it."""
+        return Options(
+            earlier.url if self.url is None else self.url,
+            earlier.vhost if self.vhost is None else self.vhost,
+            earlier.retry_timeout if self.retry_timeout is None else self.retry_timeout,
+            self.json or earlier.json,
+            self.verbose or earlier.verbose,
+        )
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of one command."""
+
+    options: Options
+
+    @property
+    def json(self) -> bool:
+        """Whether to print JSON."""
+        return self.options.json
+
+    def with_(self, **changes: Any) -> Run:  # noqa: ANN401 - the fields of Options
+        """Return a run with other options."""
+        return Run(replace(self.options, **changes))
+
+    def broker(self, **settings: object) -> Broker:
+        """Return a Broker for `with`. Raises InvalidArgument; `settings` are those of the library, None: not given."""
+        from rexchange import Broker  # noqa: PLC0415 - help and completion need not wait for the library to load
+        from rexchange.settings import load  # noqa: PLC0415
+
+        given = {"vhost": self.options.vhost, "retry_timeout": self.options.retry_timeout, **settings}
+        loaded = load(**given)
+        if "retry_timeout" not in loaded.model_fields_set:
+            loaded = load(**{**given, "retry_timeout": _RETRY_TIMEOUT})
+        return Broker(self.options.url, settings=loaded)
+
+    def show(self, data: object, *lines: RenderableType) -> None:
+        """Print the data as JSON, or else the lines, for people."""
+        if self.json:
+            typer.echo(json_module.dumps(data, ensure_ascii=False))
+            return
+        from rexchange.cli.output import console  # noqa: PLC0415 - rich is slow to load, and JSON does without
+
+        for line in lines:
+            console().print(line, markup=False, highlight=False)
+
+    def fail(self, text: str, hint: str = "", code: ExitCode = ExitCode.FAILED) -> NoReturn:
+        """Say on stderr what is wrong, and end."""
+        typer.secho("error: ", fg="red", bold=True, err=True, nl=False)
+        typer.echo(text, err=True)
+        if hint:
+            typer.echo(f"hint: {hint}", err=True)
+        raise typer.Exit(code)
+
+    def note(self, text: str) -> None:
+        """Say something on stderr that is no result."""
+        typer.echo(text, err=True)
+
+
+def command(app: typer.Typer, name: str, **extra: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:  # noqa: ANN401 - Typer's own
+    """Register a command; its function takes a `Run` first.
+
+    The options of `Options` are added to its own, and what it raises on purpose becomes `error: ...` and a code.
+    """
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        @wraps(function)
+        def call(ctx: typer.Context, **given: Any) -> None:  # noqa: ANN401
+            own = Options(*(given.pop(option) for option in _COMMON))
+            run = Run(own.over(ctx.obj if isinstance(ctx.obj, Options) else Options()))
+            with _logging(verbose=run.options.verbose), _terminable(), _explained(run):
+                function(run, **given)
+
+        _, *own = inspect.signature(function, eval_str=True).parameters.values()
+        context = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        common = [
+            inspect.Parameter(option, keyword, default=default, annotation=annotation)
+            for option, (annotation, default) in _COMMON.items()
+        ]
+        parameters = [context, *own, *common]
+        call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # Typer reads it
+        call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        del call.__wrapped__  # type: ignore[attr-defined]  # Typer would read its parameters in place of ours
+        app.command(name, **extra)(call)
+        return function
+
+    return register
+
+
+_COMMON: dict[str, tuple[Any, object]] = {
+    "url": (URL, None),
+    "vhost": (VHOST, None),
+    "retry_timeout": (RETRY_TIMEOUT, None),
+    "json": (JSON, False),
+    "verbose": (VERBOSE, False),
+}
+
+
+@contextmanager
+def _explained(run: Run) -> Iterator[None]:
+    """Turn what was raised on purpose into plain words and an exit code. Everything else is a bug: a traceback."""
+    try:
+        yield
+    except errors.InvalidArgument as error:
+        run.fail(str(error), code=ExitCode.USAGE)
+    except errors.RexchangeError as error:
+        run.fail(str(error), _hint(error))
+    except BrokenPipeError:
+        raise  # Typer knows what to do: whoever read our output has gone
+    except OSError as error:
+        run.fail(f"{error.filename or 'file'}: {error.strerror or error}")
+    except KeyboardInterrupt:
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+
+
+def _hint(error: errors.RexchangeError) -> str:
+    if isinstance(error, errors.NotFound) and error.kind in ("queue", "exchange"):
+        return f"`rexchange list {error.kind}s` shows what is there, `rexchange declare {error.kind}` makes one"
+    if isinstance(error, errors.ServerRefused):
+        return ""
+    if isinstance(error, errors.BrokerConnectionError) and "://" in error.address:
+        return "is the server running there? --url or REXCHANGE_URL says where it is"
+    if isinstance(error, errors.Unroutable):
+        return "`rexchange route EXCHANGE KEY` shows where a message would go"
+    if isinstance(error, errors.ResourceLocked):
+        return "an exclusive queue can be used by the process that declared it, and by no other"
+    return ""
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Leave by the front door when told to end: what a consumer holds goes back at once, a demo cleans up."""
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(ExitCode.TERMINATED)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class _Echo(logging.Handler):
+    """Prints what the library logs in the style of the program."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        typer.echo(f"{record.levelname.lower()}: {record.getMessage()}", err=True)
+
+
+@contextmanager
+def _logging(*, verbose: bool) -> Iterator[None]:
+    # What to think of the server's persistence is `ping`'s to say: at every command it would be noise.
+    quiet = logging.getLogger("rexchange.connection")
+    library = logging.getLogger("rexchange")
+    levels = (quiet.level, library.level)
+    handler = _Echo()
+    library.addHandler(handler)
+    library.setLevel(logging.INFO if verbose else logging.WARNING)
+    quiet.setLevel(logging.INFO if verbose else logging.ERROR)
+    try:
+        yield
+    finally:
+        library.removeHandler(handler)
+        quiet.setLevel(levels[0])
+        library.setLevel(levels[1])

@@ -1,0 +1,69 @@
+"""A consumer or a publisher as a process of its own, to be killed, stopped and counted.
+
+`python worker.py '<json>'` with role, url, vhost, queue, log, settings and more below. What it does it writes to the
+log at once, one line an event, so that a kill -9 loses no line: `got <body> <redelivered> <tag>`, `stale <tag>`,
+`sent <body>`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from rexchange import Broker, Message
+
+TIMES = ("ack_timeout", "session_timeout", "heartbeat", "block", "socket_timeout", "retry_timeout")
+
+
+def settings(given: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no timedelta: seconds become one."""
+    return {name: timedelta(seconds=value) if name in TIMES else value for name, value in given.items()}
+
+
+def consume(job: dict[str, Any], say: Callable[[str], None]) -> None:
+    """Hand out, log, hang after `hang_after` messages if asked, work `work` seconds, ack."""
+    never = threading.Event()
+    hang_after, seen = job.get("hang_after"), 0
+    with Broker(job["url"], vhost=job["vhost"], **settings(job["settings"])) as broker:
+        consumer = broker.consume(
+            job["queue"],
+            auto_ack=False,
+            prefetch=job.get("prefetch", 10),
+            on_stale=lambda tag, _queue: say(f"stale {tag}"),
+        )
+        # A signal handler must not take the locks that the interrupted code holds, so a thread does it.
+        signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=consumer.cancel).start())
+        with consumer:
+            print("ready", flush=True)
+            for delivery in consumer:
+                say(f"got {delivery.body.decode()} {int(delivery.redelivered)} {delivery.delivery_tag}")
+                seen += 1
+                if seen == hang_after:
+                    never.wait()
+                if job.get("work"):
+                    never.wait(job["work"])
+                delivery.ack()
+
+
+def publish(job: dict[str, Any], say: Callable[[str], None]) -> None:
+    """Publish `count` messages in batches of `batch`; log what was confirmed."""
+    batch = job.get("batch", 1)
+    with Broker(job["url"], vhost=job["vhost"], **settings(job["settings"])) as broker:
+        print("ready", flush=True)
+        for first in range(0, job["count"], batch):
+            bodies = [f"{job['name']}-{i}" for i in range(first, min(first + batch, job["count"]))]
+            broker.publish_many([Message(body.encode(), routing_key=job["queue"]) for body in bodies])
+            say("\n".join(f"sent {body}" for body in bodies))
+
+
+if __name__ == "__main__":
+    work = json.loads(sys.argv[1])
+    log = os.open(work["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    run = {"consume": consume, "publish": publish}[work["role"]]
+    run(work, lambda line: [os.write(log, line.encode() + b"\n"), None][1])
