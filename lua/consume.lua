@@ -9,7 +9,7 @@
 -- ARGV[7] kind        plain, managed (blocks on wake streams alone) or get (no consumer for RabbitMQ's counts)
 -- ARGV[8] info        table for listings
 -- ARGV[9..]           per queue: name, count of ids that its user was shown and has not settled, those ids
--- Returns the incarnation of each queue, then an array of those shown ids, as many arrays as queues, that are still its own.
+-- Returns the incarnation of each queue; for each queue an array of those shown ids that are still its own; its ack timeout, ms.
 local vhost_key, vhost_id, session, consumer, old, timeout_ms, default_ms, kind, info =
   KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], ARGV[8]
 if redis.call("HGET", vhost_key, "id") ~= vhost_id then
@@ -98,4 +98,4 @@ for _, queue in ipairs(wanted) do
     require("lib.returns").post(prefix, queue.name)
   end
 end
-return { incarnations, kept }
+return { incarnations, kept, limit_ms }

@@ -54,6 +54,9 @@ function M.remove(prefix, source, id)
   local kind, destination, key = pack.binding(id)
   redis.call("SREM", reverse_key(prefix, kind, destination), pack.net(source) .. id)
   local record = redis.call("HGET", prefix .. "exchanges", source)
+  if not record then
+    return 1 -- evicted or deleted by hand: with the exchange its routes are gone too
+  end
   local routes_key, exchange_kind = prefix .. "routes:" .. source, string.sub(record, 1, 1)
   if exchange_kind == "t" then
     require("lib.topic").remove(routes_key, key, kind, destination)
@@ -63,8 +66,11 @@ function M.remove(prefix, source, id)
   else
     drop(routes_key, exchange_kind == "f" and "" or key, kind, destination)
   end
-  if string.sub(record, 3, 3) == "1" and redis.call("EXISTS", prefix .. "bindings:" .. source) == 0 then
-    require("lib.exchanges").delete(prefix, source)
+  if redis.call("EXISTS", prefix .. "bindings:" .. source) == 0 then
+    redis.call("UNLINK", routes_key) -- a topic's counter of nodes would stay
+    if string.sub(record, 3, 3) == "1" then
+      require("lib.exchanges").delete(prefix, source)
+    end
   end
   return 1
 end
@@ -79,13 +85,11 @@ function M.remove_inbound(prefix, kind, destination, limit)
   return redis.call("EXISTS", key) == 1
 end
 
---- Forgets up to `limit` bindings that start at an exchange about to be deleted; whether any is left.
-function M.forget_outbound(prefix, source, limit)
+--- Removes up to `limit` bindings that start at an exchange; whether any is left.
+function M.remove_outbound(prefix, source, limit)
   local key = prefix .. "bindings:" .. source
   for _, id in ipairs(redis.call("HRANDFIELD", key, limit) or {}) do
-    local kind, destination = pack.binding(id)
-    redis.call("SREM", reverse_key(prefix, kind, destination), pack.net(source) .. id)
-    redis.call("HDEL", key, id)
+    M.remove(prefix, source, id)
   end
   return redis.call("EXISTS", key) == 1
 end

@@ -8,7 +8,7 @@ local ALL = 1000000000
 --- True when the exchange is gone; false when `limit` bindings went and more are left.
 function M.delete(prefix, name, limit)
   limit = limit or ALL
-  if bindings.forget_outbound(prefix, name, limit) or bindings.remove_inbound(prefix, "x", name, limit) then
+  if bindings.remove_outbound(prefix, name, limit) or bindings.remove_inbound(prefix, "x", name, limit) then
     return false
   end
   redis.call("UNLINK", prefix .. "routes:" .. name)

@@ -133,7 +133,7 @@ class AsyncConsumer:
         What was handed out stays yours to settle until the consumer is closed. Any thread may call it, and a signal
         handler (sync): then the iteration that it interrupted does the rest.
         """
-        if self._cancelled:
+        if self._cancelled or self._pid != os.getpid():
             return
         self._cancelled = True
         self._holder.freed.set()
@@ -145,8 +145,8 @@ class AsyncConsumer:
 
     async def aclose(self) -> None:
         """End the consumer: verdicts are sent, what is not settled goes back to its place, the connection is closed."""
-        if self._closed:
-            return
+        if self._closed or self._pid != os.getpid():
+            return  # in a forked child it is the parent's: its deliveries are being worked on there
         await self.cancel()
         await self._end_reading()
         self._closed = True

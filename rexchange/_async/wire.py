@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from redis.exceptions import ResponseError
+from redis.exceptions import ReadOnlyError, ResponseError
 
 from rexchange._async import io
+from rexchange.server import failures
+from rexchange.server import failures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +27,11 @@ class ConnectionLost(Exception):
         self.error = error
         self.sent = sent
 
+    @property
+    def undecided(self) -> bool:
+        """Whether the commands may have been done: sent, and not refused by a reply such as LOADING."""
+        return self.sent and not failures.is_transient(self.error)
+
 
 class Wire:
     """A connection that is made when it is needed."""
@@ -40,6 +47,7 @@ class Wire:
         """Forget the connection without touching it: after a fork it belongs to the parent."""
         self._lock = io.Lock()
         self._pid = os.getpid()
+        self._demoted = False
         self._connection: AsyncConnection = self._address.connection(
             io.COLOUR, socket_timeout=self._socket_timeout, connect_timeout=self._connect_timeout
         )
@@ -52,24 +60,32 @@ class Wire:
         async with self._lock:
             connection = self._connection
             sent = False
+            self._demoted = False
             try:
                 await connection.connect()
                 packed = connection.pack_commands(commands)
                 sent = True
                 await connection.send_packed_command(packed, check_health=False)
-                return [await self._reply(connection) for _ in commands]
+                replies = [await self._reply(connection) for _ in commands]
+                if self._demoted:
+                    await connection.disconnect()  # the next connect may find the new master
             except Exception as error:
                 await connection.disconnect()
-                raise ConnectionLost(error, sent=sent) from error
+                # LOADING closes the connection too, but nothing was done.
+                raise ConnectionLost(error, sent=sent and not failures.is_transient(error)) from error
             except BaseException:
                 # After a KeyboardInterrupt between write and read the next command would take this reply for its own.
                 await connection.disconnect()
                 raise
 
-    @staticmethod
-    async def _reply(connection: AsyncConnection) -> Reply:
+            return replies
+
+    async def _reply(self, connection: AsyncConnection) -> Reply:
         try:
             return await connection.read_response(disconnect_on_error=True)
+        except ReadOnlyError as error:
+            self._demoted = True
+            return error
         except ResponseError as error:
             return error
 

@@ -78,9 +78,8 @@ class Holder:
         self._mislaid: list[Batch] = []
         self._count = 0
         self._generation = 0
-        timeout_s = timeout_ms / 1000 if timeout_ms else link.settings.ack_timeout.total_seconds()
-        #: Seconds between two renewals with renew=True.
-        self.interval = timeout_s / 3
+        #: Seconds between two renewals with renew=True: a third of the ack timeout that holds, known once registered.
+        self.interval = 0.0
 
     # --- registration
 
@@ -125,6 +124,7 @@ class Holder:
         )
         registered = self._link.run(call)
         self.name, self.incarnations = fresh, registered.incarnations
+        self.interval = registered.timeout_ms / 3000
         self._forget((index, lost) for index, ids in enumerate(registered.kept) for lost in {*known[index]} - {*ids})
 
     # --- what is held

@@ -17,7 +17,7 @@ from rexchange.errors import BrokerConnectionError, TopologyLost
 from rexchange.hooks import Counters
 from rexchange.keyspace import Keys
 from rexchange.protocol import declare
-from rexchange.protocol.call import refusal
+from rexchange.protocol.call import ProducerClash, refusal
 from rexchange.server import facts, failures
 
 if TYPE_CHECKING:
@@ -81,11 +81,11 @@ class Link:
         """Return when an operation that starts now is given up, by the monotonic clock."""
         return time.monotonic() + (self.settings.retry_timeout.total_seconds() if timeout is None else timeout)
 
-    def command(self, call: Call[T]) -> list[Arg]:
-        """Return the EVALSHA of a call."""
+    def command(self, call: Call[T], vhost_id: bytes | None = None) -> list[Arg]:
+        """Return the EVALSHA of a call; `vhost_id` is given while it is not yet the one for all."""
         head: list[Arg] = ["EVALSHA", scripts.load(call.script).sha, 1, self.keys.vhost]
         if not call.opens:
-            head.append(self._vhost_id)
+            head.append(vhost_id or self._vhost_id)
         return [*head, *call.args]
 
     def open(self, deadline: float | None = None) -> None:
@@ -166,43 +166,63 @@ class Link:
 
     def recovered(self, seen: bytes) -> bool:
         """Whether a topology that was lost under the vhost id `seen` is there again (redeclare=True)."""
-        if self.restore is None or not self.settings.redeclare:
+        restore = self.restore
+        if restore is None or not self.settings.redeclare:
             return False
         with self._opening:
-            if self._vhost_id == seen:
-                epoch = secrets.token_hex(8).encode()
-                self._vhost_id = self._run(declare.open_vhost(epoch), self.commands, self.deadline())
-                if self._vhost_id == seen:
-                    return False  # the vhost is there: a part of it is broken, which declaring again does not mend
-                self.restore(self._bare)
-                _log.warning("%s: the topology was gone and has been declared again", self.address.display)
+            if self._vhost_id != seen:
+                return True
+            epoch = secrets.token_hex(8).encode()
+            fresh = self._run(declare.open_vhost(epoch), self.commands, self.deadline())
+            if fresh == seen:
+                return False  # the vhost is there: a part of it is broken, which declaring again does not mend
+            # The others go on under the old id, and wait for us, until all is there: half of it looks like NotFound.
+            restore(lambda call: self._run(call, self.commands, self.deadline(), vhost_id=fresh))
+            self._vhost_id = fresh
+            _log.warning("%s: the topology was gone and has been declared again", self.address.display)
         return True
 
-    def _bare(self, call: Call[Any]) -> Any:  # noqa: ANN401 - what the call decodes to
-        return self._run(call, self.commands, self.deadline())
-
-    def _run(self, call: Call[T], wire: Wire, deadline: float, resend: Call[T] | None = None) -> T:
+    def _run(
+        self,
+        call: Call[T],
+        wire: Wire,
+        deadline: float,
+        resend: Call[T] | None = None,
+        *,
+        vhost_id: bytes | None = None,
+    ) -> T:
         again = call if resend is None else resend
         lost = False
 
         def once() -> Reply:
             nonlocal lost
             try:
-                return (wire.roundtrip([self.command(again if lost else call)]))[0]
+                return (wire.roundtrip([self.command(again if lost else call, vhost_id)]))[0]
             except ConnectionLost as error:
-                lost = lost or error.sent
+                lost = lost or error.undecided
                 raise
 
+        try:
+            return call.decode(self._answered(once, call.script, wire, deadline))
+        except (BrokerConnectionError, ProducerClash) as error:
+            if not lost or (isinstance(error, BrokerConnectionError) and error.outcome == "unknown"):
+                raise
+            # What was refused is the retry. The first try, whose reply was lost, may have been done.
+            why = failures.reply_text(error.__cause__ or error)
+            kind = type(error) if isinstance(error, BrokerConnectionError) else BrokerConnectionError
+            raise kind(why, address=self.address.display, outcome="unknown") from error
+
+    def _answered(self, once: Callable[[], Reply], script: str, wire: Wire, deadline: float) -> Reply:
+        """Return the reply to a script call; raises the typed error of an error reply."""
         loads = 0
         while True:
             reply = self._retried(once, deadline)
             if not isinstance(reply, RedisError):
-                return call.decode(reply)
-            if failures.is_noscript(reply) and loads < 3:  # noqa: PLR2004 - a server that forgets at once is broken
-                loads += 1
-                self.load(call.script, wire, deadline)
-                continue
-            raise self.error(reply)
+                return reply
+            if not failures.is_noscript(reply) or loads == 3:  # noqa: PLR2004 - a server that forgets at once is broken
+                raise self.error(reply)
+            loads += 1
+            self.load(script, wire, deadline)
 
     def load(self, script: str, wire: Wire, deadline: float) -> None:
         """Make the server know a script."""
@@ -227,7 +247,7 @@ class Link:
                 result = work()
             except ConnectionLost as lost:
                 failure = lost.error
-                if lost.sent:
+                if lost.undecided:
                     outcome = "unknown"
                 if not failures.is_connection_failure(failure):
                     raise failures.translate(failure, self.address, outcome) from failure

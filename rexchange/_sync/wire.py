@@ -6,9 +6,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from redis.exceptions import ResponseError
+from redis.exceptions import ReadOnlyError, ResponseError
 
 from rexchange._sync import io
+from rexchange.server import failures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +27,11 @@ class ConnectionLost(Exception):
         self.error = error
         self.sent = sent
 
+    @property
+    def undecided(self) -> bool:
+        """Whether the commands may have been done: sent, and not refused by a reply such as LOADING."""
+        return self.sent and not failures.is_transient(self.error)
+
 
 class Wire:
     """A connection that is made when it is needed."""
@@ -41,6 +47,7 @@ class Wire:
         """Forget the connection without touching it: after a fork it belongs to the parent."""
         self._lock = io.Lock()
         self._pid = os.getpid()
+        self._demoted = False
         self._connection: SyncConnection = self._address.connection(
             io.COLOUR, socket_timeout=self._socket_timeout, connect_timeout=self._connect_timeout
         )
@@ -53,24 +60,32 @@ class Wire:
         with self._lock:
             connection = self._connection
             sent = False
+            self._demoted = False
             try:
                 connection.connect()
                 packed = connection.pack_commands(commands)
                 sent = True
                 connection.send_packed_command(packed, check_health=False)
-                return [self._reply(connection) for _ in commands]
+                replies = [self._reply(connection) for _ in commands]
+                if self._demoted:
+                    connection.disconnect()  # the next connect may find the new master
             except Exception as error:
                 connection.disconnect()
-                raise ConnectionLost(error, sent=sent) from error
+                # LOADING closes the connection too, but nothing was done.
+                raise ConnectionLost(error, sent=sent and not failures.is_transient(error)) from error
             except BaseException:
                 # After a KeyboardInterrupt between write and read the next command would take this reply for its own.
                 connection.disconnect()
                 raise
 
-    @staticmethod
-    def _reply(connection: SyncConnection) -> Reply:
+            return replies
+
+    def _reply(self, connection: SyncConnection) -> Reply:
         try:
             return connection.read_response(disconnect_on_error=True)
+        except ReadOnlyError as error:
+            self._demoted = True
+            return error
         except ResponseError as error:
             return error
 

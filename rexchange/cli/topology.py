@@ -143,7 +143,6 @@ def delete_queue(
     run.show({"queue": name, "messages": gone}, f"queue {name!r} is gone, and {count(gone, 'ready message')} with it")
 
 
-@command(_app := typer.Typer(), "bind")
 def bind(
     run: Run,
     destination: DESTINATION,
@@ -163,7 +162,6 @@ def bind(
     run.show(data, f"{destination!r} is bound to {source!r} by {key!r}")
 
 
-@command(_app, "unbind")
 def unbind(
     run: Run,
     destination: DESTINATION,
@@ -182,6 +180,14 @@ def unbind(
         broker.unbind(target, source, key, values.table("--argument", argument))
     data = {"destination": destination, "source": source, "binding_key": key}
     run.show(data, f"{destination!r} is not bound to {source!r} by {key!r}")
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the program."""
+    app.add_typer(_declare, name="declare")
+    app.add_typer(_delete, name="delete")
+    command(app, "bind")(bind)
+    command(app, "unbind")(unbind)
 
 
 def _destination(name: str, *, to_exchange: bool) -> str | Exchange:

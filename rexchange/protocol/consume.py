@@ -32,10 +32,11 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """What `consume` answers: each queue's incarnation, and which of the ids named are still the consumer's."""
+    """What `consume` answers: each queue's incarnation, which of the ids named are still its own, its ack timeout."""
 
     incarnations: list[bytes]
     kept: list[list[bytes]]
+    timeout_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,9 @@ def consume(
     """Register `consumer`; after a reconnect it takes over from `old` what its user was shown (`known`)."""
     args: list[Arg] = [session, consumer, old, timeout_ms, default_ms, kind, encode_table(info, "info")]
     _add_known(args, queues, known)
-    return Call("consume", tuple(args), lambda reply: Registered(list(reply[0]), [list(ids) for ids in reply[1]]))
+    return Call(
+        "consume", tuple(args), lambda reply: Registered(list(reply[0]), [list(ids) for ids in reply[1]], reply[2])
+    )
 
 
 def cancel(consumer: str, queues: Sequence[str], known: Sequence[Sequence[bytes]], *, keep: bool) -> Call[bool]:

@@ -21,6 +21,10 @@ class Rule:
 
     match: bytes
     left: int
+    #: Of the requests that match, only each `every`-th is hit.
+    every: int = 1
+    #: How many matched.
+    seen: int = 0
     #: A reply to give instead of asking the server; None: the server does it, and the connection is cut for a reply.
     lie: bytes | None = None
     #: How often it happened.
@@ -50,9 +54,9 @@ class Proxy:
 
     # --- faults
 
-    def cut(self, match: bytes, times: int = 1) -> Rule:
+    def cut(self, match: bytes, times: int = 1, *, every: int = 1) -> Rule:
         """Lose the replies to the next requests that hold `match`: the server does them, then the connection ends."""
-        return self._add(Rule(match, times))
+        return self._add(Rule(match, times, every))
 
     def lie(self, match: bytes, reply: bytes, times: int = 1) -> Rule:
         """Answer the next requests that hold `match` with `reply`; the server never sees them."""
@@ -101,7 +105,10 @@ class Proxy:
     def _hit(self, data: bytes) -> Rule | None:
         with self._lock:
             for rule in self._rules:
-                if rule.left > 0 and rule.match in data:
+                if rule.left <= 0 or rule.match not in data:
+                    continue
+                rule.seen += 1
+                if rule.seen % rule.every == 0:
                     rule.left -= 1
                     rule.done += 1
                     return rule

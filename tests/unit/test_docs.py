@@ -34,12 +34,11 @@ class Block:
 
 def _blocks(document: Path) -> list[Block]:
     found = _BLOCK.findall(document.read_text())
-    after = [*found[1:], ("", "", "")]
-    return [
-        Block(kind, text, later[2] if later[0] == "text" else None)
-        for (language, kind, text), later in zip(found, after, strict=True)
-        if language == "python"
-    ]
+    blocks: list[Block] = []
+    for (language, kind, text), after in zip(found, [*found[1:], ("", "", "")], strict=False):
+        if language == "python":
+            blocks.append(Block(kind, text, after[2] if after[0] == "text" else None))
+    return blocks
 
 
 def _environment(folder: Path) -> dict[str, str]:
@@ -53,7 +52,6 @@ def _environment(folder: Path) -> dict[str, str]:
         "XDG_RUNTIME_DIR": str(folder / "run"),
         "HOME": str(folder),
         "PYTHONPATH": str(ROOT),
-        "PYTHONWARNINGS": "error",
     }
 
 
@@ -71,7 +69,8 @@ def _run(block: Block, number: int, folder: Path) -> str:
     done = subprocess.run(
         [sys.executable, *runner, script.name],
         cwd=folder,
-        env=_environment(folder),
+        # pytest's own plugins warn of settings that a reader's project may lack.
+        env=_environment(folder) | ({} if block.kind == "pytest" else {"PYTHONWARNINGS": "error"}),
         capture_output=True,
         text=True,
         timeout=25,

@@ -1,0 +1,144 @@
+"""list exchanges, queues, bindings, consumers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rexchange.cli.run import Run, command
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from rexchange import Exchange, Queue
+
+_list = typer.Typer(no_args_is_help=True, help="List exchanges, queues, bindings or consumers.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the program."""
+    app.add_typer(_list, name="list")
+
+
+@command(_list, "exchanges")
+def exchanges(run: Run) -> None:
+    """List the exchanges; those whose names begin with amq. are always there.
+
+    Example: [bold]rexchange list exchanges[/bold]
+    """
+    from rexchange.cli.output import arguments, plain, safe  # noqa: PLC0415
+
+    with run.broker() as broker:
+        found = broker.exchanges()
+        vhost = broker.vhost
+    rows = [(safe(item.name), item.type, _features(item), arguments(item.arguments)) for item in found]
+    _show(run, "exchange", vhost, [plain(item) for item in found], ("exchange", "type", "features", "arguments"), rows)
+
+
+@command(_list, "queues")
+def queues(run: Run) -> None:
+    """List the queues with how many messages are ready, and how many a consumer holds unacked.
+
+    Example: [bold]rexchange list queues --json[/bold]
+    """
+    from rexchange.cli.output import arguments, plain, safe  # noqa: PLC0415
+
+    with run.broker() as broker:
+        found = broker.queues()
+        vhost = broker.vhost
+    data: list[dict[str, Any]] = []
+    for item in found:
+        record = plain(item.queue)
+        data.append(
+            {key: record[key] for key in ("name", "durable", "exclusive", "auto_delete", "arguments")}
+            | {"ready": item.ready, "unacked": item.unacked, "consumers": item.consumers}
+        )
+    rows = [
+        (
+            safe(item.queue.name),
+            item.ready,
+            item.unacked,
+            item.consumers,
+            _features(item.queue),
+            arguments(item.queue.arguments),
+        )
+        for item in found
+    ]
+    _show(run, "queue", vhost, data, ("queue", "ready", "unacked", "consumers", "features", "arguments"), rows)
+
+
+@command(_list, "bindings")
+def bindings(
+    run: Run,
+    source: Annotated[str | None, typer.Argument(help="Only those of this exchange.", show_default=False)] = None,
+) -> None:
+    """List the bindings. That every queue is bound to the default exchange by its name goes without saying.
+
+    Example: [bold]rexchange list bindings events[/bold]
+    """
+    from rexchange.cli.output import arguments, named, plain, safe  # noqa: PLC0415
+
+    with run.broker() as broker:
+        found = broker.bindings(source)
+        vhost = broker.vhost
+    rows = [
+        (
+            safe(item.source),
+            named(item.binding_key),
+            safe(item.destination) + (" (exchange)" if item.destination_kind == "exchange" else ""),
+            arguments(item.arguments),
+        )
+        for item in found
+    ]
+    _show(run, "binding", vhost, [plain(item) for item in found], ("exchange", "key", "destination", "arguments"), rows)
+
+
+@command(_list, "consumers")
+def consumers(run: Run) -> None:
+    """List the consumers of all processes.
+
+    Example: [bold]rexchange list consumers[/bold]
+    """
+    from rexchange.cli.output import plain, safe  # noqa: PLC0415
+
+    with run.broker() as broker:
+        found = broker.consumers()
+        vhost = broker.vhost
+    rows = [
+        (
+            safe(item.tag),
+            safe(", ".join(item.queues)),
+            item.prefetch,
+            "on receipt" if item.auto_ack else f"within {item.ack_timeout.total_seconds():g} s",
+            safe(item.client),
+        )
+        for item in found
+    ]
+    _show(run, "consumer", vhost, [plain(item) for item in found], ("tag", "queues", "prefetch", "acks", "client"), rows)
+
+
+def _features(item: Exchange | Queue) -> str:
+    """Return in a word or two how it differs from the ordinary."""
+    words = {"exclusive": "exclusive", "auto_delete": "auto-delete", "internal": "internal"}
+    found = [word for name, word in words.items() if getattr(item, name, False)]
+    return ", ".join(found if item.durable else ["transient", *found])
+
+
+def _show(
+    run: Run,
+    noun: str,
+    vhost: str,
+    data: Sequence[object],
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str | int]],
+) -> None:
+    from rexchange.cli.output import grid  # noqa: PLC0415
+
+    listed = list(rows)
+    if not listed:
+        run.show(data, f"there are no {noun}s in vhost {vhost!r}")
+        return
+    # A column that says nothing takes room from those that do.
+    kept = [index for index in range(len(columns)) if any(row[index] != "" for row in listed)]
+    run.show(data, grid([columns[index] for index in kept], [[row[index] for index in kept] for row in listed]))

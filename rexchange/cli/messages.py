@@ -1,0 +1,125 @@
+"""get, consume, purge; publish has a module of its own."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rexchange.cli import publish
+from rexchange.cli.run import ExitCode, Run, command
+
+if TYPE_CHECKING:
+    from rexchange import Delivery
+
+QUEUE = Annotated[str, typer.Argument(help="The queue.", show_default=False)]
+BODY_ONLY = Annotated[
+    bool,
+    typer.Option("--body", help="Print the bodies alone, byte by byte, one a line.", show_default=False),
+]
+REQUEUE = Annotated[
+    bool,
+    typer.Option("--requeue", help="Only look: put back what was printed, to its place.", show_default=False),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the program."""
+    publish.register(app)
+    command(app, "get")(get)
+    command(app, "consume")(consume)
+    command(app, "purge")(purge)
+
+
+def get(
+    run: Run,
+    queue: QUEUE,
+    *,
+    limit: Annotated[int, typer.Option("--count", "-n", help="At most so many messages.", min=1)] = 1,
+    body: BODY_ONLY = False,
+    requeue: REQUEUE = False,
+) -> None:
+    """Take a message from a queue, print it and acknowledge it. Exit code 3: the queue is empty.
+
+    Example: [bold]rexchange get mail --requeue[/bold]
+    """
+    taken: list[Delivery] = []
+    with run.broker() as broker:
+        for _ in range(limit):
+            delivery = broker.get(queue, auto_ack=False)
+            if delivery is None:
+                break
+            _print(run, delivery, body=body)
+            taken.append(delivery)
+            if not requeue:  # acknowledged when it has been printed: a full disk or a closed pipe loses nothing
+                delivery.ack()
+        for delivery in taken if requeue else ():
+            delivery.nack(requeue=True)
+    if not taken:
+        run.note(f"queue {queue!r} is empty")
+        raise typer.Exit(ExitCode.NOTHING)
+
+
+def consume(
+    run: Run,
+    queues: Annotated[list[str], typer.Argument(help="One or more queues.", show_default=False)],
+    *,
+    limit: Annotated[int | None, typer.Option("--count", "-n", help="End after so many messages.", min=1)] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option("--timeout", "-t", help="End after so long without a message.", metavar="SECONDS", min=0),
+    ] = None,
+    prefetch: Annotated[int, typer.Option("--prefetch", help="Take so many at a time.", min=1)] = 20,
+    body: BODY_ONLY = False,
+    requeue: REQUEUE = False,
+) -> None:
+    """Wait for messages, print each and acknowledge it, until Ctrl-C. Exit code 3: there was none.
+
+    Example: [bold]rexchange consume mail --timeout 10 --json[/bold]
+    """
+    if requeue and limit is None:
+        raise typer.BadParameter("give --count too: what is put back would come again for ever", param_hint="'--requeue'")
+    # What is only looked at stays unacked until the end, or it would be the next message again.
+    window = limit if requeue and limit is not None else min(prefetch, limit or prefetch)
+    seen = 0
+    with run.broker() as broker:
+        # renew: a pager that waits for its reader must not make the message go to somebody else.
+        consumer = broker.consume(queues, auto_ack=False, prefetch=window, timeout=timeout, renew=True)
+        with consumer:
+            for delivery in consumer:
+                _print(run, delivery, body=body)
+                seen += 1
+                if not requeue:
+                    delivery.ack()
+                if seen == limit:
+                    break
+    if not seen:
+        run.note("no message came")
+        raise typer.Exit(ExitCode.NOTHING)
+
+
+def purge(run: Run, queue: QUEUE) -> None:
+    """Throw away all messages that are ready in a queue; unacked ones stay with their consumers.
+
+    Example: [bold]rexchange purge mail[/bold]
+    """
+    from rexchange.cli.output import count  # noqa: PLC0415
+
+    with run.broker() as broker:
+        gone = broker.purge(queue)
+    run.show({"queue": queue, "messages": gone}, f"{count(gone, 'message')} thrown away from queue {queue!r}")
+
+
+def _print(run: Run, delivery: Delivery, *, body: bool) -> None:
+    from rexchange.cli import output  # noqa: PLC0415
+
+    if run.json:
+        typer.echo(json.dumps(output.delivery_data(delivery), ensure_ascii=False))
+    elif body:
+        typer.echo(delivery.body)
+    else:
+        output.show_delivery(delivery)
+    # Before the ack: what was not written was not received.
+    sys.stdout.flush()

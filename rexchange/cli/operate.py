@@ -1,0 +1,129 @@
+"""route, reap, ping."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rexchange.cli import values
+from rexchange.cli.run import ExitCode, Run, command
+from rexchange.cli.values import HEADERS
+
+if TYPE_CHECKING:
+    from rexchange import Broker
+    from rexchange.server.facts import ServerFacts
+
+_PINGS = 10
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the program."""
+    command(app, "route")(route)
+    command(app, "reap")(reap)
+    command(app, "ping")(ping)
+
+
+def route(
+    run: Run,
+    exchange: Annotated[str, typer.Argument(help="The exchange; '' is the default one.", show_default=False)],
+    key: Annotated[str, typer.Argument(help="The routing key.", metavar="[KEY]")] = "",
+    *,
+    header: HEADERS = None,
+) -> None:
+    """Show which queues a message would reach, and by which bindings; nothing is published. Exit code 3: none.
+
+    Example: [bold]rexchange route events user.42.created[/bold]
+    """
+    from rexchange.cli import explain  # noqa: PLC0415
+
+    headers = values.table("--header", header)
+    with run.broker() as broker:
+        path = explain.explain(broker, exchange, key, headers)
+    run.show(explain.data(path), explain.tree(path))
+    if not path.queues:
+        run.note("no queue: the message would be dropped")
+        raise typer.Exit(ExitCode.NOTHING)
+
+
+def reap(run: Run) -> None:
+    """Give back now what dead or slow consumers hold. Every process that consumes does this by itself.
+
+    Example: [bold]rexchange reap[/bold]
+    """
+    from rexchange.cli.output import count  # noqa: PLC0415
+
+    with run.broker() as broker:
+        done = broker.reap()
+    data = {
+        "sessions": done.sessions,
+        "queues": done.queues,
+        "given_back": done.given_back,
+        "next_s": None if done.next_ms is None else done.next_ms / 1000,
+    }
+    later = "nothing is planned" if done.next_ms is None else f"the next visit is due in {done.next_ms / 1000:.1f} s"
+    run.show(
+        data,
+        f"{count(done.given_back, 'message')} given back, {count(done.sessions, 'dead session')} ended, "
+        f"{count(done.queues, 'queue')} visited; {later}",
+    )
+
+
+def ping(run: Run) -> None:
+    """Show whether the server answers, what it is, and whether it keeps what it is given.
+
+    Example: [bold]rexchange ping --url redis://localhost:6379/0[/bold]
+    """
+    from rexchange.cli.output import count, pairs, plain  # noqa: PLC0415
+    from rexchange.server.facts import judge  # noqa: PLC0415
+
+    with run.broker() as broker:
+        facts, status = broker.server(), broker.status()
+        latency_ms = _latency_ms(broker)
+        address, vhost = broker.address, broker.vhost
+    warnings = judge(facts, strict=False)
+    version = ".".join(map(str, facts.version)) or None
+    data = {
+        "address": address,
+        "vhost": vhost,
+        "latency_ms": round(latency_ms, 3),
+        "server": {**plain(facts), "version": version},
+        **plain(status),
+        "warnings": warnings,
+    }
+    rows = [
+        ("server", f"{facts.kind} {version or '(version unknown)'}, {facts.mode}, {facts.role}"),
+        ("address", address),
+        ("latency", f"{latency_ms:.2f} ms (median of {_PINGS})"),
+        ("when memory is full", _memory(facts)),
+        ("written to disk", _persistence(facts)),
+        ("vhost", vhost),
+        ("sessions", f"{status.sessions:,}"),
+        ("in it", f"{count(status.exchanges, 'exchange')}, {count(status.queues, 'queue')}, "
+                  f"{count(status.consumers, 'consumer')}"),
+        *(("warning", warning) for warning in warnings),
+    ]
+    run.show(data, pairs(rows))
+
+
+def _latency_ms(broker: Broker) -> float:
+    times: list[float] = []
+    for _ in range(_PINGS):
+        start = time.perf_counter()
+        broker.status()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times) * 1000
+
+
+def _memory(facts: ServerFacts) -> str:
+    policy = facts.maxmemory_policy or "policy unknown"
+    if facts.maxmemory is None:
+        return policy
+    return f"{policy}, at {facts.maxmemory / 2**20:,.0f} MiB" if facts.maxmemory else f"{policy}, no limit set"
+
+
+def _persistence(facts: ServerFacts) -> str:
+    said = {None: "unknown", True: "on", False: "off"}
+    return f"append-only file {said[facts.aof_enabled]}, snapshots {said[facts.save_configured]}"

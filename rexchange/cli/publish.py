@@ -1,0 +1,154 @@
+"""publish."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+
+import typer
+
+from rexchange.cli import values
+from rexchange.cli.run import Run, command
+from rexchange.cli.values import HEADERS, PROPERTIES
+
+if TYPE_CHECKING:
+    from rexchange import Broker, Message
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    command(app, "publish")(publish)
+
+
+def publish(
+    run: Run,
+    exchange: Annotated[str, typer.Argument(help="The exchange; '' is the default one.", show_default=False)],
+    key: Annotated[str, typer.Argument(help="The routing key; for '' the queue's name.", show_default=False)],
+    body: Annotated[str | None, typer.Argument(help="The body; - reads standard input.", show_default=False)] = None,
+    *,
+    file: Annotated[
+        Path | None,
+        typer.Option("--file", "-f", help="Publish the content of a file.", exists=True, dir_okay=False),
+    ] = None,
+    lines: Annotated[
+        Path | None,
+        typer.Option(
+            "--lines",
+            "-l",
+            help="Publish each line of a file (- for standard input) as a message; empty ones are left out.",
+            exists=True,
+            dir_okay=False,
+            allow_dash=True,
+        ),
+    ] = None,
+    header: HEADERS = None,
+    property: PROPERTIES = None,  # noqa: A002 - AMQP's name
+    mandatory: Annotated[
+        bool, typer.Option("--mandatory", help="Fail where no queue would get it.", show_default=False)
+    ] = False,
+) -> None:
+    """Publish one message, or with --lines one for each line of a file. It is in its queues when this returns.
+
+    Example: [bold]rexchange publish events user.42.created '{"id": 42}' -p content_type=application/json[/bold]
+    """
+    if [body, file, lines].count(None) != 2:  # noqa: PLR2004 - of three, two are not given
+        raise typer.BadParameter("give one of BODY, --file and --lines; - as BODY reads standard input")
+    common: dict[str, Any] = {
+        "exchange": exchange,
+        "routing_key": key,
+        "headers": values.table("--header", header),
+        "mandatory": mandatory,
+        **values.properties(property),
+    }
+    with run.broker() as broker:
+        if lines is not None:
+            _publish_lines(run, broker, lines, common)
+            return
+        (reached,) = broker.publish_many([_message(_body(body, file), common)])
+    _report(run, 1, reached, reached == 0)
+
+
+def _body(body: str | None, file: Path | None) -> bytes:
+    if file is not None:
+        return file.read_bytes()
+    if body == "-":
+        return typer.get_binary_stream("stdin").read()
+    # What the shell could not decode stays the bytes that were typed.
+    return (body or "").encode("utf-8", "surrogateescape")
+
+
+def _message(body: bytes, common: dict[str, Any]) -> Message:
+    from rexchange import Message  # noqa: PLC0415 - help need not wait for the library
+
+    return Message(body, **common)
+
+
+def _report(run: Run, published: int, reached: int, unroutable: int) -> None:
+    from rexchange.cli.output import count  # noqa: PLC0415
+
+    data = {"published": published, "queued": reached, "unroutable": int(unroutable)}
+    where = f"{count(reached, 'queue')}" if published == 1 else f"queues, {count(reached, 'copy', 'copies')} in all"
+    run.show(data, f"published {count(published, 'message')} to {where}")
+    if unroutable and not run.json:
+        what = "it is" if published == 1 else f"{unroutable:,} of them are"
+        run.note(f"note: {what} in no queue, since no binding matches (--mandatory makes this an error)")
+
+
+def _publish_lines(run: Run, broker: Broker, path: Path, common: dict[str, Any]) -> None:
+    published = reached = unroutable = 0
+    settings = broker.settings
+    with _opened(path) as (stream, size), _progress(run, size) as advance:
+        for batch, taken in _batches(stream, settings.max_batch, settings.max_call):
+            try:
+                counts = broker.publish_many([_message(line, common) for line in batch])
+            except Exception:
+                run.note(f"{published:,} lines before this one were published; of the next {len(batch):,} at once, none")
+                raise
+            published += len(counts)
+            reached += sum(counts)
+            unroutable += counts.count(0)
+            advance(taken, published)
+    _report(run, published, reached, unroutable)
+
+
+def _batches(stream: Iterable[bytes], most: int, most_bytes: int) -> Generator[tuple[list[bytes], int]]:
+    """Yield groups of lines that one call takes, and how many bytes of the input each took."""
+    batch: list[bytes] = []
+    size = taken = 0
+    for raw in stream:
+        line = raw.removesuffix(b"\n").removesuffix(b"\r")
+        if batch and (len(batch) == most or size + len(line) > most_bytes):
+            yield batch, taken
+            batch, size, taken = [], 0, 0
+        taken += len(raw)
+        if line:
+            batch.append(line)
+            size += len(line)
+    if batch:
+        yield batch, taken
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[BinaryIO, int | None]]:
+    """Open the input; its size in bytes is None where nobody knows."""
+    if str(path) == "-":
+        yield typer.get_binary_stream("stdin"), None
+        return
+    with path.open("rb") as stream:
+        yield stream, path.stat().st_size or None
+
+
+@contextmanager
+def _progress(run: Run, size: int | None) -> Iterator[Any]:
+    """Show how far it is on a terminal: a bar, or where the end is unknown the count alone."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+
+    from rexchange.cli.output import console  # noqa: PLC0415
+
+    screen = console(stderr=True)
+    columns = (TextColumn("publishing"), BarColumn(), TextColumn("{task.fields[done]:,} messages"), TimeElapsedColumn())
+    with Progress(*columns, console=screen, transient=True, disable=run.json or not screen.is_terminal) as progress:
+        task = progress.add_task("", total=size, done=0)
+        yield lambda taken, done: progress.update(task, advance=taken, done=done)

@@ -1,0 +1,236 @@
+"""Every Call fits its script: as many fixed arguments as the header of the Lua file names, in its order."""
+
+import re
+from collections.abc import Callable
+from itertools import takewhile
+from typing import Any, NamedTuple
+
+import pytest
+
+from rexchange import scripts
+from rexchange.errors import (
+    AccessRefused,
+    NotFound,
+    PreconditionFailed,
+    ResourceLocked,
+    ScriptError,
+    ServerRefused,
+    TopologyLost,
+)
+from rexchange.keyspace import Keys
+from rexchange.message import Message
+from rexchange.protocol import consume, declare, inspect, publish, settle, tick
+from rexchange.protocol.call import (
+    Arg,
+    Call,
+    Plan,
+    ProducerClash,
+    SessionGone,
+    flag,
+    nothing,
+    number,
+    raw,
+    refusal,
+    texts,
+)
+from rexchange.topology import Binding, Exchange, Queue
+
+KEYS = Keys(b"/")
+ENTRY = consume.Entry(0, b"5-0", 1, b"envelope", b"body")
+PARAMETER = re.compile(r"^-- ARGV\[\d+\] +([a-z][a-z0-9_]*) ")
+VARIADIC = re.compile(r"^-- ARGV\[\d+\.\.\]")
+
+
+class Row(NamedTuple):
+    """A call, and what its fixed arguments must be by the names of the header."""
+
+    call: Call[Any]
+    fixed: dict[str, Arg]
+    tail: tuple[Arg, ...] = ()
+
+
+def first(plan: Plan[Any]) -> Call[Any]:
+    return next(plan)
+
+
+def batch() -> settle.Batch:
+    made = settle.Batch()
+    made.add("ack", [(1, (0, b"1-0"))])
+    return made
+
+
+BINDING = Binding("logs", "orders", "queue", "a.#", {"k": "v"})
+ID = b"q6:orders3:a.#1:k2:sv"
+ROWS = [
+    Row(
+        declare.open_vhost(b"random"),
+        {"schema": 1, "epoch": b"random"},
+        (
+            *(b"amq.direct", b"d100", b"-"),
+            *(b"amq.fanout", b"f100", b"-"),
+            *(b"amq.topic", b"t100", b"-"),
+            *(b"amq.headers", b"h100", b"-"),
+            *(b"amq.match", b"h100", b"-"),
+            *(b"amq.rabbitmq.trace", b"t101", b"-"),
+        ),
+    ),
+    Row(
+        declare.declare_exchange(Exchange("logs", "topic"), KEYS),
+        {"name": b"logs", "passive": 0, "head": b"t100", "tail": b"-"},
+    ),
+    Row(
+        declare.declare_exchange(Exchange("logs", "fanout", durable=False, internal=True), KEYS, passive=True),
+        {"name": b"logs", "passive": 1, "head": b"f001", "tail": b"-"},
+    ),
+    Row(
+        declare.declare_queue(Queue("orders", exclusive=True, owner="s1"), "s1", KEYS),
+        {"session": "s1", "name": b"orders", "passive": 0, "exclusive": 1, "head": b"00", "tail": b"0;2:s1"},
+    ),
+    Row(
+        declare.declare_queue(Queue("orders", auto_delete=True), "", KEYS, passive=True),
+        {"session": "", "name": b"orders", "passive": 1, "exclusive": 0, "head": b"11", "tail": b"0;0:"},
+    ),
+    Row(
+        declare.bind(BINDING, "s1"),
+        {
+            "session": "s1",
+            "source": b"logs",
+            "kind": b"q",
+            "destination": b"orders",
+            "id": ID,
+            "arguments": b"1:k2:sv",
+            "form": b"a1:k2:sv",
+        },
+    ),
+    Row(
+        declare.unbind(Binding("logs", "other", "exchange", "a.#"), ""),
+        {"session": "", "source": b"logs", "kind": b"x", "destination": b"other", "id": b"x5:other3:a.#"},
+    ),
+    Row(first(declare.delete_exchange("logs", if_unused=True)), {"name": "logs", "if_unused": 1, "limit": 500}),
+    Row(
+        first(declare.delete_queue("orders", "s1", if_unused=False, if_empty=True)),
+        {"session": "s1", "name": "orders", "if_unused": 0, "if_empty": 1, "limit": 500},
+    ),
+    Row(
+        first(declare.purge("orders", "s1")),
+        {"session": "s1", "name": "orders", "bound": b"", "limit": 1000},
+    ),
+    Row(
+        publish.publish("lane", 7, "token", [publish.Group([Message(b"B", routing_key="q")], max_body=9, max_call=9)]),
+        {"lane": "lane", "number": 7, "token": "token"},
+        (1, "", "q", b"", 1, b"0:1:q0:0:", b"B"),
+    ),
+    Row(
+        publish.route("logs", "a.b", {"k": b"v"}),
+        {"exchange": "logs", "routing_key": "a.b", "headers": b"1:k2:sv"},
+    ),
+    Row(
+        consume.consume(
+            "s1", "c2", "c1", ["q"], [[b"1-0"]], timeout_ms=5, default_ms=9, kind="plain", info={"tag": "t"}
+        ),
+        {
+            "session": "s1",
+            "consumer": "c2",
+            "old": "c1",
+            "timeout_ms": 5,
+            "default_ms": 9,
+            "kind": "plain",
+            "info": b"3:tag2:st",
+        },
+        ("q", 1, b"1-0"),
+    ),
+    Row(consume.cancel("c1", ["q"], [[]], keep=True), {"consumer": "c1", "keep": 1}, ("q", 0)),
+    Row(consume.restore("q", b"g3", [ENTRY]), {"name": "q", "incarnation": b"g3"}, (b"envelope", b"body")),
+    Row(
+        consume.take("c1", 10, ["q"], [b"g3"], plan=True),
+        {"consumer": "c1", "window": 10, "plan": 1},
+        ("q", b"g3", b"", 0),
+    ),
+    Row(
+        batch().call("c1", ["q"], [b"g3"], again=True, rearm=False),
+        {"consumer": "c1", "again": 1, "rearm": 0},
+        ("q", b"g3", 1, 0, 0, b"1-0"),
+    ),
+    Row(settle.extend("c1", ["q"], [[b"1-0"]]), {"consumer": "c1"}, ("q", 1, b"1-0")),
+    Row(tick.open_session("s1", 30_000), {"session": "s1", "verb": "open", "ttl_ms": 30_000, "budget": 100}),
+    Row(tick.renew_session("s1", 30_000), {"session": "s1", "verb": "renew", "ttl_ms": 30_000, "budget": 100}),
+    Row(tick.close_session("s1"), {"session": "s1", "verb": "close", "ttl_ms": 0, "budget": 100}),
+    Row(tick.tick(30_000), {"ttl_ms": 30_000, "budget": 100}),
+    Row(first(inspect.queues(KEYS)), {"kind": "queues", "cursor": b"0", "limit": 100}),
+    Row(first(inspect.bindings(KEYS, ["logs"])), {"kind": "bindings:logs", "cursor": b"0", "limit": 100}),
+    Row(inspect.status(), {}),
+]
+
+
+def header(script: str) -> tuple[list[str], bool]:
+    """The names of a script's fixed arguments without vhost_id, and whether more may follow."""
+    text = (scripts.root() / f"{script}.lua").read_text(encoding="utf-8")
+    lines = list(takewhile(lambda line: line.startswith("--"), text.splitlines()))
+    names = [match[1] for match in map(PARAMETER.match, lines) if match]
+    return [name for name in names if name != "vhost_id"], any(map(VARIADIC.match, lines))
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.call.script)
+def test_a_call_sends_what_the_header_of_its_script_names(row: Row) -> None:
+    names, variadic = header(row.call.script)
+    assert list(row.fixed) == names
+    assert row.call.args == (*row.fixed.values(), *row.tail)
+    assert variadic or not row.tail
+
+
+def test_every_script_has_its_row_here() -> None:
+    assert {row.call.script for row in ROWS} == set(scripts.names())
+
+
+def test_only_the_call_that_opens_the_vhost_does_without_its_id() -> None:
+    assert {row.call.script for row in ROWS if row.call.opens} == {"open_vhost"}
+    for row in ROWS:
+        text = (scripts.root() / f"{row.call.script}.lua").read_text(encoding="utf-8")
+        assert ("-- ARGV[1] vhost_id" in text) is not row.call.opens
+
+
+# --- replies
+
+
+@pytest.mark.parametrize(
+    ("decode", "reply", "value"),
+    [
+        (nothing, b"whatever", None),
+        (number, 5, 5),
+        (number, b"5", 5),
+        (flag, 1, True),
+        (flag, 0, False),
+        (raw, b"1.abc", b"1.abc"),
+        (texts, ["é".encode(), b""], ["é", ""]),
+    ],
+)
+def test_plain_replies(decode: Callable[[Any], object], reply: object, value: object) -> None:
+    assert decode(reply) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("SESSION_GONE session|s1|it was reaped", SessionGone),
+        ("PRODUCER_CLASH lane|l1|another process publishes on it", ProducerClash),
+        ("NOT_FOUND queue|orders|no such queue", NotFound),
+        ("ACCESS_REFUSED exchange|e|it is internal", AccessRefused),
+        ("RESOURCE_LOCKED queue|q|exclusive", ResourceLocked),
+        ("PRECONDITION_FAILED queue|q|not empty", PreconditionFailed),
+        ("TOPOLOGY_LOST vhost|/|it is gone", TopologyLost),
+        ("NEWER_SCHEMA vhost|/|schema 9", ServerRefused),
+        ("ERR something of the server", ScriptError),
+        ("SESSION_GONER no|such|code", ScriptError),
+    ],
+)
+def test_the_first_word_of_a_refusal_says_which_error_it_is(text: str, kind: type[Exception]) -> None:
+    error = refusal(text)
+    assert type(error) is kind
+
+
+def test_a_refusal_keeps_its_text_and_its_names() -> None:
+    assert str(refusal("SESSION_GONE session|s1|it was reaped")) == "SESSION_GONE session|s1|it was reaped"
+    error = refusal("NOT_FOUND queue|a%7Cb%25;c d|no such queue | declare it first")
+    assert isinstance(error, NotFound)
+    assert (error.kind, error.name) == ("queue", "a|b%;c d")
+    assert str(error) == "queue 'a|b%;c d': no such queue | declare it first"
