@@ -79,6 +79,11 @@ class Session:
         if self._heart is not None:
             self._heart.renew(renewal)
 
+    def plan(self, seconds: float) -> None:
+        """See to it that the reaper runs in so many seconds."""
+        if self._heart is not None:
+            self._heart.plan(seconds)
+
     def forget(self, renewal: Renewal) -> None:
         """Renew them no more."""
         self._renewals.discard(renewal)

@@ -30,6 +30,7 @@ class Getter:
         """Nothing is registered yet."""
         self._link = link
         self._holder = Holder(link, session, [queue], "get", info={"kind": "get"}, hooks=hooks)
+        self._session = session
         self._queue = queue
         self._lock = io.Lock()
 
@@ -56,7 +57,7 @@ class Getter:
                 self._holder.attach()
             call = take(self._holder.name, 1, [self._queue], self._holder.incarnations, plan=True)
             try:
-                return self._link.once(call)
+                entries = self._link.once(call)
             except (SessionGone, NotFound):
                 # NotFound: deleted, and perhaps declared again; registering anew tells which.
                 if again and attempt:
@@ -70,6 +71,10 @@ class Getter:
                 if not failures.is_connection_failure(lost.error) or time.monotonic() + pause > deadline:
                     raise failures.translate(lost.error, self._link.address, "unknown") from lost.error
                 io.sleep(pause)
+            else:
+                if entries:
+                    self._session.plan(self._holder.timeout)
+                return entries
 
     def settle(self, tag: int, verdict: Verdict, *, multiple: bool, wait: bool) -> None:  # noqa: ARG002
         """Settle, and always wait for the answer: there is no next read to ride on."""

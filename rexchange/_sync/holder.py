@@ -78,8 +78,13 @@ class Holder:
         self._mislaid: list[Batch] = []
         self._count = 0
         self._generation = 0
-        #: Seconds between two renewals with renew=True: a third of the ack timeout that holds, known once registered.
-        self.interval = 0.0
+        #: Seconds: the ack timeout that holds, known once registered.
+        self.timeout = 0.0
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two renewals with renew=True."""
+        return self.timeout / 3
 
     # --- registration
 
@@ -124,7 +129,8 @@ class Holder:
         )
         registered = self._link.run(call)
         self.name, self.incarnations = fresh, registered.incarnations
-        self.interval = registered.timeout_ms / 3000
+        self.timeout = registered.timeout_ms / 1000
+        self._session.plan(self.timeout)
         self._forget((index, lost) for index, ids in enumerate(registered.kept) for lost in {*known[index]} - {*ids})
 
     # --- what is held

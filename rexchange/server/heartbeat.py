@@ -6,6 +6,7 @@ It is a thread in async too, so that only code which holds the GIL longer than t
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -34,8 +35,10 @@ SHORTEST_PAUSE_S = 0.02
 class Renewal(Protocol):
     """A consumer whose deliveries are renewed while its user works on them (renew=True)."""
 
-    interval: float
-    """Seconds from one renewal to the next."""
+    @property
+    def interval(self) -> float:
+        """Seconds from one renewal to the next."""
+        ...
 
     def extension(self) -> Call[list[tuple[int, bytes]]] | None:
         """The call that renews what is held now, or None when nothing is."""
@@ -69,7 +72,9 @@ class Heartbeat:
         self._session = session
         self._on_gone = on_gone
         self._ttl_ms = int(settings.session_timeout.total_seconds() * 1000)
-        self._stopping = threading.Event()
+        self._stopping = False
+        self._poke = threading.Event()
+        self._planned = math.inf
         self._renewals: dict[Renewal, float] = {}
         self._connection: SyncConnection = address.connection(
             "sync",
@@ -84,7 +89,15 @@ class Heartbeat:
 
     def stop(self) -> None:
         """Ask the thread to end; it does so within a socket timeout. Then join `thread`."""
-        self._stopping.set()
+        self._stopping = True
+        self._poke.set()
+
+    def plan(self, seconds: float) -> None:
+        """See to it that the reaper runs in so many seconds: something was planned that its last answer did not know."""
+        at = time.monotonic() + seconds
+        if at < self._planned:
+            self._planned = at
+            self._poke.set()
 
     def renew(self, renewal: Renewal) -> None:
         """Renew the deliveries of a consumer from now on."""
@@ -98,8 +111,10 @@ class Heartbeat:
         beat_s = self._settings.heartbeat.total_seconds()
         next_beat = time.monotonic() + beat_s
         attempt = 0
-        pause = 0.0
-        while not self._stopping.wait(pause):
+        while not self._stopping:
+            now = time.monotonic()
+            if self._planned <= now:
+                self._planned = math.inf  # before the tick, so that what is planned during it is not forgotten
             try:
                 if time.monotonic() >= next_beat:
                     if not self._call(tick.renew_session(self._session, self._ttl_ms)):
@@ -112,15 +127,26 @@ class Heartbeat:
                 # Gone keys and a lost server look alike from here; the Broker's own calls raise the typed error.
                 _log.debug("heartbeat of %s failed: %s", self._address.display, error)
                 self._connection.disconnect()
-                pause = min(failures.backoff(attempt), beat_s)
+                self._sleep(time.monotonic() + min(failures.backoff(attempt), beat_s))
                 attempt += 1
                 continue
             attempt = 0
-            until = min([next_beat, *self._renewals.copy().values()]) - time.monotonic()
+            if ticked.next_ms == 0 and ticked.given_back:
+                continue
+            until = min([next_beat, *self._renewals.copy().values()])
             if ticked.next_ms is not None:
-                until = min(until, ticked.next_ms / 1000)
-            pause = 0.0 if ticked.next_ms == 0 and ticked.given_back else max(until, SHORTEST_PAUSE_S)
+                until = min(until, time.monotonic() + ticked.next_ms / 1000)
+            self._sleep(max(until, time.monotonic() + SHORTEST_PAUSE_S))
         self._connection.disconnect()
+
+    def _sleep(self, until: float) -> None:
+        """Sleep until then, or until what is planned meanwhile."""
+        while not self._stopping:
+            left = min(until, self._planned) - time.monotonic()
+            if left <= 0:
+                return
+            self._poke.wait(left)
+            self._poke.clear()
 
     def _extend(self) -> None:
         now = time.monotonic()

@@ -106,14 +106,17 @@ ROWS = [
         declare.unbind(Binding("logs", "other", "exchange", "a.#"), ""),
         {"session": "", "source": b"logs", "kind": b"x", "destination": b"other", "id": b"x5:other3:a.#"},
     ),
-    Row(first(declare.delete_exchange("logs", if_unused=True)), {"name": "logs", "if_unused": 1, "limit": 500}),
+    Row(
+        first(declare.delete_exchange("logs", if_unused=True)),
+        {"name": "logs", "if_unused": 1, "limit": declare.BINDINGS_PER_CALL},
+    ),
     Row(
         first(declare.delete_queue("orders", "s1", if_unused=False, if_empty=True)),
-        {"session": "s1", "name": "orders", "if_unused": 0, "if_empty": 1, "limit": 500},
+        {"session": "s1", "name": "orders", "if_unused": 0, "if_empty": 1, "limit": declare.BINDINGS_PER_CALL},
     ),
     Row(
         first(declare.purge("orders", "s1")),
-        {"session": "s1", "name": "orders", "bound": b"", "limit": 1000},
+        {"session": "s1", "name": "orders", "bound": b"", "limit": declare.PURGED_PER_CALL},
     ),
     Row(
         publish.publish("lane", 7, "token", [publish.Group([Message(b"B", routing_key="q")], max_body=9, max_call=9)]),
@@ -152,12 +155,18 @@ ROWS = [
         ("q", b"g3", 1, 0, 0, b"1-0"),
     ),
     Row(settle.extend("c1", ["q"], [[b"1-0"]]), {"consumer": "c1"}, ("q", 1, b"1-0")),
-    Row(tick.open_session("s1", 30_000), {"session": "s1", "verb": "open", "ttl_ms": 30_000, "budget": 100}),
-    Row(tick.renew_session("s1", 30_000), {"session": "s1", "verb": "renew", "ttl_ms": 30_000, "budget": 100}),
-    Row(tick.close_session("s1"), {"session": "s1", "verb": "close", "ttl_ms": 0, "budget": 100}),
-    Row(tick.tick(30_000), {"ttl_ms": 30_000, "budget": 100}),
-    Row(first(inspect.queues(KEYS)), {"kind": "queues", "cursor": b"0", "limit": 100}),
-    Row(first(inspect.bindings(KEYS, ["logs"])), {"kind": "bindings:logs", "cursor": b"0", "limit": 100}),
+    Row(
+        tick.open_session("s1", 30_000),
+        {"session": "s1", "verb": "open", "ttl_ms": 30_000, "budget": tick.REAPED_PER_CALL},
+    ),
+    Row(
+        tick.renew_session("s1", 30_000),
+        {"session": "s1", "verb": "renew", "ttl_ms": 30_000, "budget": tick.REAPED_PER_CALL},
+    ),
+    Row(tick.close_session("s1"), {"session": "s1", "verb": "close", "ttl_ms": 0, "budget": tick.REAPED_PER_CALL}),
+    Row(tick.tick(30_000), {"ttl_ms": 30_000, "budget": tick.REAPED_PER_CALL}),
+    Row(first(inspect.queues(KEYS)), {"kind": "queues", "cursor": b"0", "limit": inspect.PER_PAGE}),
+    Row(first(inspect.bindings(KEYS, ["logs"])), {"kind": "bindings:logs", "cursor": b"0", "limit": inspect.PER_PAGE}),
     Row(inspect.status(), {}),
 ]
 

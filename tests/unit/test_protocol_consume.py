@@ -19,8 +19,8 @@ def test_what_a_consumer_still_holds_is_named_queue_by_queue() -> None:
         "s", "c2", "c1", ["a", "b", "c"], known, timeout_ms=0, default_ms=120_000, kind="managed", info={}
     )
     assert call.args[6:] == (b"", "a", 2, b"1-0", b"2-0", "b", 0, "c", 1, b"9-9")
-    assert call.decode([[b"g1", b"g2", b"g3"], [[b"1-0"], [], []]]) == Registered(
-        [b"g1", b"g2", b"g3"], [[b"1-0"], [], []]
+    assert call.decode([[b"g1", b"g2", b"g3"], [[b"1-0"], [], []], 60_000]) == Registered(
+        incarnations=[b"g1", b"g2", b"g3"], kept=[[b"1-0"], [], []], timeout_ms=60_000
     )
 
 
@@ -110,6 +110,7 @@ def test_which_queues_have_a_token() -> None:
 def test_a_batch_sends_acks_then_requeues_then_rejects_for_each_queue() -> None:
     batch = settle.Batch()
     assert len(batch) == 0
+    assert batch.verdicts() == []
     batch.add("reject", [(4, (0, b"4-0"))])
     batch.add("ack", [(1, (1, b"1-0")), (2, (0, b"2-0"))])
     batch.add("requeue", [(3, (0, b"3-0"))])
@@ -118,6 +119,7 @@ def test_a_batch_sends_acks_then_requeues_then_rejects_for_each_queue() -> None:
     assert batch.ids(0) == [b"2-0", b"5-0", b"3-0", b"4-0"]
     assert batch.ids(1) == [b"1-0"]
     assert batch.ids(7) == []
+    assert batch.verdicts() == [("ack", [2, 5, 1]), ("requeue", [3]), ("reject", [4])]
     call = batch.call("c", ["a", "b"], [b"g1", b"g2"], again=False, rearm=True)
     assert call.args == (
         *("c", 0, 1),
@@ -130,8 +132,7 @@ def test_the_answer_to_a_batch_names_stale_ones_and_queues_that_are_gone() -> No
     batch = settle.Batch()
     batch.add("ack", [(1, (1, b"1-0")), (2, (0, b"2-0"))])
     call = batch.call("c", ["a", "é"], [b"g1", b"g2"], again=False, rearm=False)
-    for nothing in (None, [], b"", 0):
-        assert call.decode(nothing) == settle.Settled([], [])
+    assert call.decode(None) == call.decode([]) == settle.Settled([], [])
     settled = call.decode([["é".encode(), b"1-0", b"a", b"2-0"], ["é".encode()]])
     assert settled == settle.Settled(stale=[(1, b"1-0"), (0, b"2-0")], gone=["é"])
     assert [batch.tags[entry] for entry in settled.stale] == [1, 2]

@@ -133,7 +133,7 @@ def test_a_wrong_x_match_is_left_to_the_server_which_knows_the_type_of_the_sourc
 def test_an_exchange_with_many_bindings_goes_in_several_calls() -> None:
     calls, there = drive(declare.delete_exchange("logs", if_unused=False), [-1, -1, 1])
     assert there is True
-    assert [call.args for call in calls] == [("logs", 0, 500)] * 3
+    assert [call.args for call in calls] == [("logs", 0, declare.BINDINGS_PER_CALL)] * 3
     assert drive(declare.delete_exchange("logs", if_unused=False), [0])[1] is False
 
 
@@ -146,15 +146,15 @@ def test_if_unused_is_asked_once_since_the_first_call_takes_bindings_away() -> N
 def test_a_queue_with_many_bindings_goes_in_several_calls() -> None:
     calls, count = drive(declare.delete_queue("orders", "s", if_unused=True, if_empty=True), [-1, 7])
     assert count == 7
-    assert [call.args for call in calls] == [("s", "orders", 1, 1, 500)] * 2
+    assert [call.args for call in calls] == [("s", "orders", 1, 1, declare.BINDINGS_PER_CALL)] * 2
 
 
 def test_a_purge_goes_on_to_the_bound_of_its_first_page() -> None:
     calls, count = drive(declare.purge("orders", "s"), [[1000, b"5-0"], [7, b"5-0"], [0, b"5-0"]])
     assert count == 1007
     assert [call.args for call in calls] == [
-        ("s", "orders", b"", 1000),
-        ("s", "orders", b"5-0", 1000),
-        ("s", "orders", b"5-0", 1000),
+        ("s", "orders", b"", declare.PURGED_PER_CALL),
+        ("s", "orders", b"5-0", declare.PURGED_PER_CALL),
+        ("s", "orders", b"5-0", declare.PURGED_PER_CALL),
     ]
     assert drive(declare.purge("orders", "s"), [[0, b""]])[1] == 0

@@ -45,9 +45,9 @@ def test_pages_end_with_cursor_0_and_a_name_shown_twice_counts_once() -> None:
     calls, found = drive(inspect.exchanges(KEYS), pages)
     assert [each.name for each in found] == ["a", "b", "c"]
     assert [call.args for call in calls] == [
-        ("exchanges", b"0", 100),
-        ("exchanges", b"17", 100),
-        ("exchanges", b"5", 100),
+        ("exchanges", b"0", inspect.PER_PAGE),
+        ("exchanges", b"17", inspect.PER_PAGE),
+        ("exchanges", b"5", inspect.PER_PAGE),
     ]
 
 
