@@ -46,6 +46,8 @@ while at <= #ARGV do
 end
 
 local clock = require("lib.clock")
+-- Sent again since the reply was lost: the first try moved all from the old name to the new one.
+local repeated = redis.call("HEXISTS", prefix .. "consumers", consumer) == 1
 local queue_list = table.concat(packed)
 redis.call("HDEL", prefix .. "fences", consumer)
 redis.call(
@@ -64,7 +66,7 @@ for _, queue in ipairs(wanted) do
     end
     redis.call("SADD", users_key, consumer)
   end
-  if kind == "managed" then
+  if kind == "managed" and not repeated then
     redis.call("HINCRBY", prefix .. "managed", queue.name, 1)
   end
   -- NX keeps a visit that is due earlier.
@@ -82,6 +84,10 @@ for i, queue in ipairs(wanted) do
   local inherited, rows = {}, 1000
   while before and rows == 1000 do
     rows = consumers.release(prefix, old, queue.name, 1000, { seen = queue.seen, heir = consumer, inherited = inherited })
+  end
+  for id in pairs(repeated and queue.seen or {}) do
+    local row = redis.call("XPENDING", prefix .. "stream:" .. queue.name, "g", id, id, 1, consumer)[1]
+    inherited[id] = row and true
   end
   incarnations[i], kept[i] = queue.incarnation, {}
   for id in pairs(inherited) do

@@ -13,7 +13,8 @@ if redis.call("HGET", vhost_key, "id") ~= vhost_id then
 end
 local prefix = string.sub(vhost_key, 1, -6)
 local departure = require("lib.departure")
-local fenced = redis.call("HEXISTS", prefix .. "fences", consumer) == 1
+-- A fence speaks for what is held. What is sent again may have been settled by the first try, and be another's by now.
+local fenced = again ~= "1" and redis.call("HEXISTS", prefix .. "fences", consumer) == 1
 local stale, gone = {}, {}
 
 local function requeue(name, ids)
@@ -35,7 +36,9 @@ local function settle_checked(name, first, acks, requeues, rejects)
     elseif #own > 0 then
       departure.leave(stream_key, own, 1, #own)
     end
-    for _, list in ipairs({ others, again == "1" and {} or absent }) do
+    -- Sent again: what is gone was settled then, and what was to go back has gone back.
+    local done = again == "1"
+    for _, list in ipairs({ done and i == 2 and {} or others, done and {} or absent }) do
       for _, id in ipairs(list) do
         stale[#stale + 1], stale[#stale + 2] = name, id
       end

@@ -21,6 +21,7 @@ TYPES = ("direct", "fanout", "topic", "headers")
 """The types of exchanges."""
 _PLUGIN_TYPES = frozenset(
     {"x-delayed-message", "x-consistent-hash", "x-modulus-hash", "x-random", "x-local-random", "x-recent-history"}
+    | {"x-federation-upstream"}
 )
 
 

@@ -21,6 +21,7 @@ from rexchange.errors import (
     InvalidArgument,
     NotFound,
     RexchangeError,
+    ServerRefused,
     StaleDelivery,
 )
 from rexchange.protocol.call import SessionGone
@@ -92,6 +93,8 @@ class AsyncConsumer:
         self._given: list[AsyncDelivery] = []
         self._shown = 0
         self._cancelled = False
+        # Set while a read is under way: one that was torn (Ctrl-C, a timeout's signal) may have brought what nobody saw.
+        self._torn = False
         self._reading_ended = False
         self._closed = False
 
@@ -212,6 +215,7 @@ class AsyncConsumer:
     async def _next(self) -> AsyncDelivery | None:
         self._taken_back()
         self._idle_until = None if self._timeout is None else time.monotonic() + self._timeout
+        looked = False  # a timeout of 0 takes what is there, so it too looks once
         while True:
             if self._cancelled:
                 await self._end_reading()
@@ -219,10 +223,11 @@ class AsyncConsumer:
             try:
                 delivery = self._buffer.popleft()
             except IndexError:
-                if self._idle_until is not None and time.monotonic() >= self._idle_until:
+                if looked and self._idle_until is not None and time.monotonic() >= self._idle_until:
                     return None
                 await self.open()
                 await self._flight.run(self._fill)
+                looked = True
             else:
                 self._show(delivery)
                 return delivery
@@ -275,11 +280,18 @@ class AsyncConsumer:
             try:
                 await self._read()
             except SessionGone:
-                await self._attach()
+                await self._reattach(give_up)
+            except ServerRefused:
+                raise
+            except BrokerConnectionError:
+                if time.monotonic() > give_up or self._link.closed:
+                    raise
+                await self._reattach(give_up)
             except ConnectionLost as lost:
                 pause = failures.backoff(attempt)
                 attempt += 1
-                if not failures.is_connection_failure(lost.error) or time.monotonic() + pause > give_up:
+                passing = failures.is_connection_failure(lost.error) or failures.is_transient(lost.error)
+                if not passing or time.monotonic() + pause > give_up:
                     raise failures.translate(lost.error, self._link.address, "unknown") from lost.error
                 _log.info("%s: consumer %s lost its connection (%s), reconnecting", self._link, self.tag, lost.error)
                 self._link.counters.reconnects += 1
@@ -292,6 +304,8 @@ class AsyncConsumer:
         while not self._cancelled:
             try:
                 await self._attach()
+            except ServerRefused:
+                raise
             except BrokerConnectionError:
                 # One operation's limit is shorter than a consumer's: a restart of Redis must not end its consumers.
                 if time.monotonic() > give_up or self._link.closed:
@@ -304,12 +318,13 @@ class AsyncConsumer:
             await self._holder.attach()
         except NotFound as error:
             raise ConsumerCancelled(error.name, "the queue was deleted") from error
+        self._torn = False
 
     async def _read(self) -> None:
         """One read: the waiting verdicts go in front of it."""
         if self._holder.gone:
             raise ConsumerCancelled(self._holder.gone[0], "the queue was deleted")
-        if not self._holder.registered:
+        if not self._holder.registered or self._torn:
             await self._attach()
         wait = self._link.settings.block.total_seconds()
         if self._idle_until is not None:
@@ -320,12 +335,18 @@ class AsyncConsumer:
             # Whatever is settled frees a place; the verdicts leave with the flusher.
             await self._holder.freed.wait(wait)
             return
+        self._torn = True
         try:
             entries = await self._reader.read(window, wait, lambda: self._cancelled)
         except RedisError as error:
+            if failures.is_transient(error):
+                raise ConnectionLost(error, sent=False) from error
             if not failures.is_unblocked(error):
                 raise self._link.error(error) from error
             await self._attach()
+            return
+        except NotFound:
+            await self._attach()  # deleted, which this tells, or declared anew
             return
         if entries and not self._holder.registered:
             await self._attach()  # reaped meanwhile: what was just read is given back, to be read again

@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from rexchange._async import io
-from rexchange.errors import BrokerConnectionError, StaleDelivery
+from rexchange.errors import BrokerConnectionError, RexchangeError, StaleDelivery
 from rexchange.ledger import Ledger
 from rexchange.protocol import settle
 from rexchange.protocol.call import SessionGone
@@ -76,6 +76,7 @@ class Holder:
         self._flying: list[Batch] = []
         self._mislaid: list[Batch] = []
         self._count = 0
+        self._fresh = ""
         self._generation = 0
         #: Seconds: the ack timeout that holds, known once registered.
         self.timeout = 0.0
@@ -112,8 +113,11 @@ class Holder:
                     return
 
     async def _register(self, session: str) -> None:
-        self._count += 1
-        fresh = f"{session}.{id(self):x}.{self._count}"
+        if not self._fresh.startswith(f"{session}."):
+            self._count += 1
+            self._fresh = f"{session}.{id(self):x}.{self._count}"
+        # A try that was given up may have been done: under another name, what it moved would be out of our reach.
+        fresh = self._fresh
         known = self.known()
         call = consume(
             session,
@@ -127,7 +131,7 @@ class Holder:
             info=self._info,
         )
         registered = await self._link.run(call)
-        self.name, self.incarnations = fresh, registered.incarnations
+        self.name, self._fresh, self.incarnations = fresh, "", registered.incarnations
         self.timeout = registered.timeout_ms / 1000
         self._session.plan(self.timeout)
         self._forget((index, lost) for index, ids in enumerate(registered.kept) for lost in {*known[index]} - {*ids})
@@ -258,12 +262,15 @@ class Holder:
         call = self.settle_call(batch, again=again)
         try:
             result = await self._link.run(call, resend=self.settle_call(batch, again=True))
-        except BrokerConnectionError:
-            self.mislay(batch)
+        except RexchangeError as error:
+            if isinstance(error, BrokerConnectionError):
+                self.mislay(batch)
+            else:
+                with self._mutex:
+                    self._flying.remove(batch)
             raise
         except BaseException:
-            with self._mutex:
-                self._flying.remove(batch)
+            self.mislay(batch)  # interrupted or cancelled: it may have been done
             raise
         self.settled(batch, result)
         return result

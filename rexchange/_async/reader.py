@@ -85,7 +85,11 @@ class Reader:
     async def _take(self, window: int, tokens: list[bytes], unseen: list[Entry]) -> list[Entry]:
         holder = self._holder
         call = consume.take(holder.name, window, holder.queues, holder.incarnations, tokens=tokens, unseen=unseen)
-        return await self._link.once(call, wire=self._wire)
+        try:
+            return await self._link.once(call, wire=self._wire)
+        except ConnectionLost:
+            self._client_id = 0
+            raise
 
     async def _send(self, command: list[Arg]) -> object:
         """Send a read, the waiting verdicts in front of it in the same write."""
@@ -102,7 +106,7 @@ class Reader:
         try:
             self._blocked = True
             replies = await self._wire.roundtrip(commands)
-        except ConnectionLost:
+        except BaseException:  # a lost connection, or an interrupted caller: what was sent may have been done
             self._client_id = 0
             if batch is not None:
                 holder.mislay(batch)

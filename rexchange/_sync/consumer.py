@@ -213,6 +213,7 @@ class Consumer:
     def _next(self) -> Delivery | None:
         self._taken_back()
         self._idle_until = None if self._timeout is None else time.monotonic() + self._timeout
+        looked = False  # a timeout of 0 takes what is there, so it too looks once
         while True:
             if self._cancelled:
                 self._end_reading()
@@ -220,10 +221,11 @@ class Consumer:
             try:
                 delivery = self._buffer.popleft()
             except IndexError:
-                if self._idle_until is not None and time.monotonic() >= self._idle_until:
+                if looked and self._idle_until is not None and time.monotonic() >= self._idle_until:
                     return None
                 self.open()
                 self._flight.run(self._fill)
+                looked = True
             else:
                 self._show(delivery)
                 return delivery

@@ -41,7 +41,9 @@ def get(
     body: BODY_ONLY = False,
     requeue: REQUEUE = False,
 ) -> None:
-    """Take a message from a queue, print it and acknowledge it. Exit code 3: the queue is empty.
+    """Take a message from a queue, print it and acknowledge it.
+
+    Exit code 3: the queue is empty.
 
     Example: [bold]rexchange get mail --requeue[/bold]
     """
@@ -75,7 +77,9 @@ def consume(
     body: BODY_ONLY = False,
     requeue: REQUEUE = False,
 ) -> None:
-    """Wait for messages, print each and acknowledge it, until Ctrl-C. Exit code 3: there was none.
+    """Wait for messages, print each and acknowledge it, until Ctrl-C.
+
+    Exit code 3: there was none.
 
     Example: [bold]rexchange consume mail --timeout 10 --json[/bold]
     """
@@ -101,7 +105,9 @@ def consume(
 
 
 def purge(run: Run, queue: QUEUE) -> None:
-    """Throw away all messages that are ready in a queue; unacked ones stay with their consumers.
+    """Throw away all messages that are ready in a queue.
+
+    Unacked ones stay with their consumers.
 
     Example: [bold]rexchange purge mail[/bold]
     """

@@ -29,11 +29,13 @@ def register(app: typer.Typer) -> None:
 def route(
     run: Run,
     exchange: Annotated[str, typer.Argument(help="The exchange; '' is the default one.", show_default=False)],
-    key: Annotated[str, typer.Argument(help="The routing key.", metavar="[KEY]")] = "",
+    key: Annotated[str, typer.Argument(help="The routing key.", show_default=False)] = "",
     *,
     header: HEADERS = None,
 ) -> None:
-    """Show which queues a message would reach, and by which bindings; nothing is published. Exit code 3: none.
+    """Show which queues a message would reach, and by which bindings.
+
+    Nothing is published. Exit code 3: it would reach none.
 
     Example: [bold]rexchange route events user.42.created[/bold]
     """
@@ -49,7 +51,9 @@ def route(
 
 
 def reap(run: Run) -> None:
-    """Give back now what dead or slow consumers hold. Every process that consumes does this by itself.
+    """Give back now what dead or slow consumers hold.
+
+    Every process that consumes does this by itself; it is needed where none is running.
 
     Example: [bold]rexchange reap[/bold]
     """
@@ -72,7 +76,7 @@ def reap(run: Run) -> None:
 
 
 def ping(run: Run) -> None:
-    """Show whether the server answers, what it is, and whether it keeps what it is given.
+    """Show whether the server answers, what it is, and whether it keeps your messages.
 
     Example: [bold]rexchange ping --url redis://localhost:6379/0[/bold]
     """

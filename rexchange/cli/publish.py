@@ -49,7 +49,9 @@ def publish(
         bool, typer.Option("--mandatory", help="Fail where no queue would get it.", show_default=False)
     ] = False,
 ) -> None:
-    """Publish one message, or with --lines one for each line of a file. It is in its queues when this returns.
+    """Publish a message, or with --lines one for each line of a file.
+
+    It is in its queues when this returns.
 
     Example: [bold]rexchange publish events user.42.created '{"id": 42}' -p content_type=application/json[/bold]
     """

@@ -24,7 +24,7 @@ AUTO_DELETE = Annotated[
 ]
 DESTINATION = Annotated[str, typer.Argument(help="The queue (or exchange) that gets messages.", show_default=False)]
 SOURCE = Annotated[str, typer.Argument(help="The exchange that gives them.", show_default=False)]
-KEY = Annotated[str, typer.Argument(help="The binding key; for topic exchanges with * and #.", metavar="[KEY]")]
+KEY = Annotated[str, typer.Argument(help="The binding key; for topic exchanges with * and #.", metavar="KEY", show_default=False)]
 TO_EXCHANGE = Annotated[
     bool, typer.Option("--to-exchange", "-x", help="DESTINATION is an exchange, not a queue.", show_default=False)
 ]
@@ -39,7 +39,7 @@ def declare_exchange(
     run: Run,
     name: NAME,
     type: Annotated[  # noqa: A002 - AMQP's name
-        str, typer.Argument(help="direct, fanout, topic or headers.", autocompletion=_types, metavar="[TYPE]")
+        str, typer.Argument(help="direct, fanout, topic or headers.", autocompletion=_types, metavar="TYPE")
     ] = "direct",
     *,
     transient: TRANSIENT = False,
@@ -72,7 +72,7 @@ def declare_exchange(
 @command(_declare, "queue")
 def declare_queue(
     run: Run,
-    name: Annotated[str, typer.Argument(help="Its name; without one the broker chooses.", metavar="[NAME]")] = "",
+    name: Annotated[str, typer.Argument(help="Its name; without one the broker chooses.", metavar="NAME", show_default=False)] = "",
     *,
     transient: TRANSIENT = False,
     auto_delete: AUTO_DELETE = False,
@@ -152,7 +152,7 @@ def bind(
     to_exchange: TO_EXCHANGE = False,
     argument: ARGUMENTS = None,
 ) -> None:
-    """Bind a queue to an exchange: from now on it gets what matches the key.
+    """Bind a queue to an exchange, which then gives it what matches the key.
 
     Example: [bold]rexchange bind mail events 'user.*.created'[/bold]
     """
@@ -171,7 +171,9 @@ def unbind(
     to_exchange: TO_EXCHANGE = False,
     argument: ARGUMENTS = None,
 ) -> None:
-    """Take a binding away; a missing one is no error. Give the key and the arguments it was made with.
+    """Take a binding away; a missing one is no error.
+
+    Give the key and the arguments it was made with.
 
     Example: [bold]rexchange unbind mail events 'user.*.created'[/bold]
     """

@@ -65,7 +65,7 @@ AsyncMake = Callable[..., Awaitable[AsyncBroker]]
 
 
 @pytest.fixture
-def make(server: Server, vhost: str) -> Iterator[Make]:
+def make(server: Server, proxy: Proxy, vhost: str) -> Iterator[Make]:  # noqa: ARG001 - the proxy must outlive them
     """Make Brokers with short times; all are closed in the end."""
     made: list[Broker] = []
 
@@ -79,7 +79,7 @@ def make(server: Server, vhost: str) -> Iterator[Make]:
 
 
 @pytest.fixture
-async def amake(server: Server, vhost: str) -> AsyncIterator[AsyncMake]:
+async def amake(server: Server, proxy: Proxy, vhost: str) -> AsyncIterator[AsyncMake]:  # noqa: ARG001 - as above
     """Make AsyncBrokers with short times; all are closed in the end."""
     made: list[AsyncBroker] = []
 

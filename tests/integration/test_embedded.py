@@ -6,6 +6,7 @@ import asyncio
 import multiprocessing
 import os
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -122,8 +123,11 @@ def kill_server(folder: Path, info: str | bytes) -> None:
     """Kill -9, by the process id in its INFO; returns when it is dead."""
     found = re.search(r"process_id:(\d+)", info if isinstance(info, str) else info.decode())
     assert found is not None
+    # Its lock falls a moment before its listening socket closes: a connect between the two would only be reset.
+    process = os.pidfd_open(int(found[1]))
     os.kill(int(found[1]), signal.SIGKILL)
-    # The server holds this lock as long as it lives.
+    select.select([process], [], [], 10)
+    os.close(process)
     with valkey.locked(folder / "server.lock"):
         pass
 

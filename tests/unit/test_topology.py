@@ -83,7 +83,15 @@ def test_an_unknown_type_is_406() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["x-delayed-message", "x-consistent-hash", "x-modulus-hash", "x-random", "x-local-random", "x-recent-history"],
+    [
+        "x-delayed-message",
+        "x-consistent-hash",
+        "x-modulus-hash",
+        "x-random",
+        "x-local-random",
+        "x-recent-history",
+        "x-federation-upstream",
+    ],
 )
 def test_a_type_of_a_plugin_is_not_supported(name: str) -> None:
     with pytest.raises(NotSupported, match=name):

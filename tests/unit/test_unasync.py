@@ -54,7 +54,7 @@ def test_a_line_marked_async_only_is_left_out() -> None:
 def test_files_are_written_once_and_formatted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = tmp_path / "a"
     source.mkdir()
-    (source / "x.py").write_text("import os\nimport abc\nasync def f( ):\n  await g()\n", encoding="utf-8")
+    (source / "x.py").write_text("import os\nimport abc\nimport asyncio\nasync def f( ):\n  await g(os, abc)\n", encoding="utf-8")
     (source / "io.py").write_text("by hand\n", encoding="utf-8")
 
     def run(*, check: bool) -> int:
@@ -67,7 +67,7 @@ def test_files_are_written_once_and_formatted(tmp_path: Path, capsys: pytest.Cap
     lines = (tmp_path / "s" / "x.py").read_text(encoding="utf-8").splitlines()
     assert lines[0].startswith("# Generated from a/x.py")
     assert lines[1:3] == ["import abc", "import os"]
-    assert lines[-2:] == ["def f():", "    g()"]
+    assert lines[-2:] == ["def f():", "    g(os, abc)"]
     assert not (tmp_path / "s" / "io.py").exists()
     capsys.readouterr()
     assert run(check=True) == 0

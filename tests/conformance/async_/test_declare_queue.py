@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from rexchange import AsyncBroker, Queue
+from rexchange import AsyncBroker, Message, Queue
 from rexchange.errors import AccessRefused, InvalidArgument, NotFound, NotSupported, PreconditionFailed, ResourceLocked
 from rexchange.message import Table
 from tests.conformance.async_.support import Connect
@@ -242,8 +242,6 @@ async def test_a_purge_of_thousands_removes_all(broker: AsyncBroker) -> None:
 
 
 async def fill(broker: AsyncBroker, queue: Queue, count: int) -> None:
-    from rexchange import Message  # noqa: PLC0415 - only here
-
     for start in range(0, count, 500):
         await broker.publish_many([Message(b"", routing_key=queue.name) for _ in range(start, start + 500)])
 

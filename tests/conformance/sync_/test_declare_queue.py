@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from rexchange import Broker, Queue
+from rexchange import Broker, Message, Queue
 from rexchange.errors import AccessRefused, InvalidArgument, NotFound, NotSupported, PreconditionFailed, ResourceLocked
 from rexchange.message import Table
 from tests.conformance.sync_.support import Connect
@@ -241,8 +241,6 @@ def test_a_purge_of_thousands_removes_all(broker: Broker) -> None:
 
 
 def fill(broker: Broker, queue: Queue, count: int) -> None:
-    from rexchange import Message  # noqa: PLC0415 - only here
-
     for start in range(0, count, 500):
         broker.publish_many([Message(b"", routing_key=queue.name) for _ in range(start, start + 500)])
 

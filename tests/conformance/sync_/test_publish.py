@@ -1,0 +1,215 @@
+# Generated from tests/conformance/async_/test_publish.py by `python tools/unasync.py`. Do not edit.
+"""Publishing: groups, counts, order, limits (RABBITMQ.md §1.5)."""
+
+from __future__ import annotations
+
+import pytest
+
+from rexchange import Broker, Message
+from rexchange.errors import AccessRefused, ContentTooLarge, InvalidArgument, NotFound, Unroutable
+from rexchange.testing import drain, messages
+from tests.conformance.sync_.support import Background, Connect
+
+
+def test_publish_returns_how_many_queues_it_reached(broker: Broker) -> None:
+    for name in ("one", "two", "three"):
+        broker.declare_queue(name)
+        broker.bind(name, "amq.topic", f"{name}.#")
+    broker.bind("one", "amq.topic", "two.#")
+
+    assert broker.publish(b"", exchange="amq.topic", routing_key="two.x") == 2
+    assert broker.publish(b"", exchange="amq.topic", routing_key="three") == 1
+    assert broker.publish(b"", exchange="amq.topic", routing_key="four") == 0
+
+
+def test_a_group_returns_a_count_for_each_message(broker: Broker) -> None:
+    broker.declare_queue("q")
+
+    counts = broker.publish_many(
+        [Message(b"1", routing_key="q"), Message(b"2", routing_key="nobody"), Message(b"3", routing_key="q")]
+    )
+
+    assert counts == [1, 0, 1]
+    assert [message.body for message in messages(broker, "q")] == [b"1", b"3"]
+
+
+def test_a_group_of_none_does_nothing(broker: Broker) -> None:
+    assert broker.publish_many([]) == []
+
+
+def test_a_group_may_come_from_a_generator(broker: Broker) -> None:
+    broker.declare_queue("q")
+
+    assert broker.publish_many(Message(b"", routing_key="q") for _ in range(3)) == [1, 1, 1]
+
+
+def test_a_message_value_can_be_published_alone(broker: Broker) -> None:
+    broker.declare_queue("q")
+    message = Message.json({"a": 1}, routing_key="q")
+
+    assert broker.publish(message) == 1
+
+    assert messages(broker, "q") == [message]
+
+
+def test_messages_of_one_broker_keep_their_order(broker: Broker) -> None:
+    broker.declare_queue("q")
+
+    for number in range(20):
+        broker.publish(b"%d" % number, routing_key="q")
+    broker.publish_many([Message(b"%d" % number, routing_key="q") for number in range(20, 40)])
+
+    assert [delivery.body for delivery in drain(broker, "q")] == [b"%d" % number for number in range(40)]
+
+
+def test_an_unroutable_mandatory_message_keeps_its_whole_group_out(broker: Broker) -> None:
+    broker.declare_queue("q")
+    group = [
+        Message(b"1", routing_key="q"),
+        Message(b"2", routing_key="nobody", mandatory=True),
+        Message(b"3", routing_key="nobody"),
+        Message(b"4", routing_key="no one", mandatory=True),
+    ]
+
+    with pytest.raises(Unroutable) as caught:
+        broker.publish_many(group)
+
+    assert caught.value.messages == [(1, "", "nobody"), (3, "", "no one")]
+    assert messages(broker, "q") == []
+
+
+def test_a_missing_exchange_keeps_its_whole_group_out(broker: Broker) -> None:
+    broker.declare_queue("q")
+
+    with pytest.raises(NotFound):
+        broker.publish_many([Message(b"1", routing_key="q"), Message(b"2", exchange="missing")])
+
+    assert messages(broker, "q") == []
+
+
+def test_an_internal_exchange_keeps_its_whole_group_out(broker: Broker) -> None:
+    broker.declare_queue("q")
+
+    with pytest.raises(AccessRefused):
+        broker.publish_many([Message(b"1", routing_key="q"), Message(b"2", exchange="amq.rabbitmq.trace")])
+
+    assert messages(broker, "q") == []
+
+
+def test_groups_published_side_by_side_do_not_affect_each_other(broker: Broker) -> None:
+    broker.declare_queue("q")
+
+    def good() -> list[int]:
+        return broker.publish_many([Message(b"good", routing_key="q")] * 2)
+
+    def bad() -> list[int]:
+        return broker.publish_many([Message(b"bad", routing_key="q"), Message(b"bad", exchange="missing")])
+
+    def unroutable() -> list[int]:
+        return broker.publish_many([Message(b"bad", routing_key="nobody", mandatory=True)])
+
+    running = [Background(work) for work in (good, bad, good, unroutable, good)]
+
+    assert [running[index].result() for index in (0, 2, 4)] == [[1, 1]] * 3
+    with pytest.raises(NotFound):
+        running[1].result()
+    with pytest.raises(Unroutable):
+        running[3].result()
+    assert [message.body for message in messages(broker, "q")] == [b"good"] * 6
+
+
+def test_many_publishers_on_one_broker_lose_and_double_nothing(broker: Broker) -> None:
+    broker.declare_queue("q")
+
+    def publisher(name: int) -> None:
+        for number in range(25):
+            assert broker.publish(b"%d.%d" % (name, number), routing_key="q") == 1
+
+    running = [Background(lambda name=name: publisher(name)) for name in range(8)]  # type: ignore[misc]
+    for one in running:
+        one.result()
+
+    bodies = [message.body for message in messages(broker, "q")]
+    assert sorted(bodies) == sorted(b"%d.%d" % (name, number) for name in range(8) for number in range(25))
+    for name in range(8):
+        mine = [body for body in bodies if body.startswith(b"%d." % name)]
+        assert mine == [b"%d.%d" % (name, number) for number in range(25)]
+
+
+@pytest.mark.parametrize("size", [0, 1, 255, 65_536, 1_048_576])
+def test_a_body_of_any_size_comes_back_as_it_was(broker: Broker, size: int) -> None:
+    body = bytes(range(256)) * (size // 256) + bytes(size % 256)
+    broker.declare_queue("q")
+
+    assert broker.publish(body, routing_key="q") == 1
+
+    delivery = broker.get("q")
+    assert delivery is not None
+    assert delivery.body == body
+
+
+def test_bytearrays_and_memoryviews_are_copied(broker: Broker) -> None:
+    broker.declare_queue("q")
+    body = bytearray(b"before")
+    messages = [Message(body, routing_key="q"), Message(memoryview(body), routing_key="q")]
+    body[:] = b"after!"
+
+    broker.publish_many(messages)
+
+    assert [message.body for message in messages(broker, "q")] == [b"before"] * 2
+
+
+def test_a_body_over_the_limit_is_too_large(connect: Connect) -> None:
+    broker = connect(max_body=100)
+    broker.declare_queue("q")
+    assert broker.publish(bytes(100), routing_key="q") == 1
+
+    with pytest.raises(ContentTooLarge) as caught:
+        broker.publish(bytes(101), routing_key="q")
+
+    assert (caught.value.size, caught.value.limit) == (101, 100)
+    assert len(messages(broker, "q")) == 1
+
+
+def test_a_body_of_the_default_limit_of_16_mib_fits(broker: Broker) -> None:
+    with pytest.raises(ContentTooLarge):
+        broker.publish(bytes(16 * 1024 * 1024 + 1), routing_key="nobody")
+
+    assert broker.publish(bytes(16 * 1024 * 1024), routing_key="nobody") == 0
+
+
+def test_a_group_over_a_thousand_messages_is_too_large(broker: Broker) -> None:
+    broker.declare_queue("q")
+    messages = [Message(b"", routing_key="q")] * 1001
+
+    with pytest.raises(ContentTooLarge) as caught:
+        broker.publish_many(messages)
+
+    assert (caught.value.size, caught.value.limit) == (1001, 1000)
+    assert broker.publish_many(messages[1:]) == [1] * 1000
+
+
+def test_a_group_over_the_limit_of_a_call_is_too_large(connect: Connect) -> None:
+    broker = connect(max_body=100, max_call=250)
+    broker.declare_queue("q")
+
+    with pytest.raises(ContentTooLarge):
+        broker.publish_many([Message(bytes(90), routing_key="q")] * 3)
+
+    assert messages(broker, "q") == []
+
+
+def test_what_is_no_message_is_refused(broker: Broker) -> None:
+    with pytest.raises(InvalidArgument):
+        broker.publish_many([b"body"])  # type: ignore[list-item]
+
+
+def test_a_closed_broker_publishes_nothing(connect: Connect, broker: Broker) -> None:
+    broker.declare_queue("q")
+    other = connect()
+    other.close()
+
+    with pytest.raises(Exception, match="closed"):
+        other.publish(b"", routing_key="q")
+
+    assert messages(broker, "q") == []

@@ -1,0 +1,115 @@
+# Generated from tests/conformance/async_/test_routing_topic.py by `python tools/unasync.py`. Do not edit.
+"""Topic exchanges (RABBITMQ.md §2; every row was seen on a live RabbitMQ)."""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+from rexchange import Broker
+
+VECTORS = """
+(empty)|(empty)|1 (empty)|a|0 (empty)|.|0 #|(empty)|1 #|a|1 #|a.b.c|1 #|.|1 #|..|1 *|(empty)|0 *|a|1 *|a.b|0 *|.|0
+*.*|(empty)|0 *.*|.|1 *.*|a.b|1 *.*|a|0 *.*|a.|1 *.*|.a|1 *.*|..|0 *.#|(empty)|0 *.#|a|1 *.#|a.b|1 *.#|.|1
+#.*|(empty)|0 #.*|a|1 #.*|a.b|1 #.#|(empty)|1 #.#|a|1 #.*.#|(empty)|0 #.*.#|a|1 #.*.#|a.b.c|1 a.#|a|1 a.#|a.|1
+a.#|a.b.c|1 a.#|ab|0 a.#|.a|0 #.a|a|1 #.a|.a|1 #.a|b.c.a|1 #.a|a.|0 a.*|a|0 a.*|a.|1 a.*|a.b|1 a.*|a.b.c|0 *.a|.a|1
+*.a|a|0 a.*.b|a.b|0 a.*.b|a..b|1 a.*.b|a.x.b|1 a..b|a..b|1 a..b|a.b|0 a..b|a.x.b|0 a.#.b|a.b|1 a.#.b|a..b|1
+a.#.b|a.x.y.b|1 a.#.b|a.b.b|1 a.#.b|a.b.c|0 a.#.*|a|0 a.#.*|a.b|1 a.#.#|a|1 #.b.#|b|1 #.b.#|a.b|1 #.b.#|a.bb.c|0
+a.|a.|1 a.|a|0 .a|.a|1 .a|a|0 .|.|1 .|(empty)|0 .#|(empty)|0 .#|.|1 .#|.x|1 .#|x|0 .*|.|1 .*|.x|1 .*|x|0 a*|a*|1
+a*|ab|0 a#|a#|1 a#|abc|0 ##|##|1 ##|a|0 **|a|0 **|a.b|0 #a|xa|0 a.b|A.B|0 a.b|a.*|0 a.*|a.*|1 a.*|a.#|1 *|#|1 #|#|1
+a~b.c|a~b.c|1 a-b.*|a-b.c_d|1 a/b|a/b|1 a.é.*|a.é.ü|1 *.*.*|a.b|0 *.stock.#|usd.stock|1 *.stock.#|eur.stock.db|1
+*.stock.#|stock.nasdaq|0 #.#.#|a|1 this.*.rules|*.queue.rules|0 *.for.*|carrots.for.power|1
+simply#carrots|simplycarrots|0
+"""
+
+
+def vectors() -> list[tuple[str, str, bool]]:
+    """Return (binding key, routing key, whether they match); ~ stands for a space."""
+    rows = (row.replace("(empty)", "").replace("~", " ").split("|") for row in VECTORS.split())
+    return [(pattern, key, expected == "1") for pattern, key, expected in rows]
+
+
+def test_every_vector_matches_as_in_rabbitmq(broker: Broker) -> None:
+    assert len(vectors()) == 103
+    wrong = []
+    broker.declare_queue("q")
+
+    for pattern, rows in groupby(vectors(), key=lambda row: row[0]):
+        broker.bind("q", "amq.topic", pattern)
+        for _, key, expected in rows:
+            for reached in (
+                broker.publish(b"", exchange="amq.topic", routing_key=key),  # fills the cache
+                broker.publish(b"", exchange="amq.topic", routing_key=key),  # from the cache
+                len(broker.route("amq.topic", key)),
+            ):
+                if reached != expected:
+                    wrong.append((pattern, key, expected))
+        broker.unbind("q", "amq.topic", pattern)
+
+    assert wrong == []
+
+
+def test_all_patterns_at_once_reach_just_the_queues_whose_pattern_matches(broker: Broker) -> None:
+    patterns = sorted({pattern for pattern, _, _ in vectors()})
+    names = {pattern: f"q{number:03}" for number, pattern in enumerate(patterns)}
+    for pattern, name in names.items():
+        broker.declare_queue(name)
+        broker.bind(name, "amq.topic", pattern)
+
+    for pattern, key, expected in vectors():
+        assert (names[pattern] in broker.route("amq.topic", key)) is expected, (pattern, key)
+
+
+def test_unbinding_prunes_only_what_leads_nowhere(broker: Broker) -> None:
+    keys = ["a", "a.b", "a.b.c", "a.*", "a.#", "#"]
+    broker.declare_queue("q")
+    for key in keys:
+        broker.declare_queue(f"to {key}")
+        broker.bind(f"to {key}", "amq.topic", key)
+
+    for position, key in enumerate(keys):
+        broker.unbind(f"to {key}", "amq.topic", key)
+        left = keys[position + 1 :]
+        assert broker.route("amq.topic", "a.b.c") == sorted(f"to {k}" for k in left if k in ("a.b.c", "a.#", "#"))
+        assert broker.route("amq.topic", "a") == sorted(f"to {k}" for k in left if k in ("a", "a.#", "#"))
+
+    assert broker.bindings() == []
+
+
+def test_a_new_binding_counts_for_a_key_that_is_cached(broker: Broker) -> None:
+    broker.declare_queue("q")
+    broker.declare_queue("later")
+    broker.bind("q", "amq.topic", "a.*")
+    assert broker.publish(b"", exchange="amq.topic", routing_key="a.b") == 1
+
+    broker.bind("later", "amq.topic", "#.b")
+
+    assert broker.publish(b"", exchange="amq.topic", routing_key="a.b") == 2
+
+
+def test_the_empty_key_does_not_leak_into_other_exchanges(broker: Broker) -> None:
+    broker.declare_exchange("one", "topic")
+    broker.declare_exchange("two", "topic")
+    broker.declare_queue("q")
+    broker.bind("q", "one", "")
+
+    assert broker.route("one", "") == ["q"]
+    assert broker.route("two", "") == []
+
+
+def test_fifteen_hashes_against_thirty_words_take_no_time(broker: Broker) -> None:
+    broker.declare_queue("q")
+    broker.bind("q", "amq.topic", ".".join(["#"] * 15))
+    broker.bind("q", "amq.topic", ".".join(["#", "a"] * 15))
+
+    assert broker.publish(b"", exchange="amq.topic", routing_key=".".join("a" * 31)) == 1
+    assert broker.publish(b"", exchange="amq.topic", routing_key=".".join("b" * 100)) == 1
+
+
+def test_a_key_of_127_levels_is_matched(broker: Broker) -> None:
+    key = ".".join("a" * 128)
+    broker.declare_queue("q")
+    broker.bind("q", "amq.topic", key)
+
+    assert len(key) == 255
+    assert broker.route("amq.topic", key) == ["q"]
+    assert broker.route("amq.topic", key[:-2]) == []
