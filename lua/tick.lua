@@ -20,7 +20,8 @@ local last_ms = tonumber(redis.call("HGET", vhost_key, "tick") or 0)
 if now_ms - last_ms > ttl_ms / 2 then
   -- Redis was away, or all of us were: nobody could renew, so nobody is dead for it.
   for _, session in ipairs(redis.call("ZRANGE", sessions_key, 0, -1)) do
-    redis.call("ZADD", sessions_key, clock.text(now_ms + ttl_ms), session)
+    -- GT: our caller's limit may be shorter than that session's own.
+    redis.call("ZADD", sessions_key, "GT", clock.text(now_ms + ttl_ms), session)
   end
 end
 redis.call("HSET", vhost_key, "tick", clock.text(now_ms))

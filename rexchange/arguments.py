@@ -178,6 +178,11 @@ def headers_match(arguments: Table, name: str = "") -> bytes:
 
 def consumer_timeout_ms(arguments: Mapping[str, object] | None, *, ack_timeout: timedelta | None = None) -> int:
     """Return a consumer's own ack timeout in ms, 0 where it has none; errors as `queue_arguments`."""
+    if "x-priority" in (arguments or {}):
+        message = (
+            "x-priority: rexchange does not have consumer priorities yet, and ignoring it would change who is served"
+        )
+        raise NotSupported(message, kind="consumer", argument="x-priority")
     known = {name: value for name, value in (arguments or {}).items() if name == CONSUMER_TIMEOUT}
     merged = queue_arguments(cast("Table", known), ack_timeout=ack_timeout)
     value = merged.get(CONSUMER_TIMEOUT, 0)

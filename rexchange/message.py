@@ -198,10 +198,19 @@ def _bare(exchange: str, routing_key: str) -> bytes:
     return _address(exchange, routing_key) + b"0:0:"
 
 
+_ROUTING_HEADERS = ("CC", "BCC")
+"""RabbitMQ routes by the keys in these headers too."""
+
+
 def _encode_headers(headers: object) -> bytes:
     if not isinstance(headers, Mapping):
         raise InvalidArgument("headers", headers, "a dict")
-    return encode_table(cast("Mapping[object, object]", headers), "headers")
+    table = cast("Mapping[object, object]", headers)
+    for name in _ROUTING_HEADERS:
+        if name in table:
+            message = f"header {name!r}: rexchange does not route by it yet, and ignoring it would lose those copies"
+            raise NotSupported(message, kind="message", argument=name, wanted=table[name])
+    return encode_table(table, "headers")
 
 
 def encode_envelope(message: Message) -> bytes:

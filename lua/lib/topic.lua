@@ -106,6 +106,9 @@ function M.remove(routes_key, binding_key, kind, name)
       redis.call("HDEL", routes_key, "c" .. path[i - 1])
     end
   end
+  if redis.call("HLEN", routes_key) == 1 then
+    redis.call("HDEL", routes_key, "next") -- with no node left their numbers may start again
+  end
 end
 
 return M

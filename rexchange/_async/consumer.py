@@ -23,6 +23,7 @@ from rexchange.errors import (
     RexchangeError,
     ServerRefused,
     StaleDelivery,
+    UnknownDeliveryTag,
 )
 from rexchange.protocol.call import SessionGone
 from rexchange.protocol.consume import cancel, restore
@@ -330,14 +331,16 @@ class AsyncConsumer:
         if self._idle_until is not None:
             wait = min(wait, max(self._idle_until - time.monotonic(), 0.0))
         self._holder.freed.clear()
-        window = self.prefetch if self.auto_ack else self.prefetch - self._holder.held
+        window, batch = (self.prefetch, None) if self.auto_ack else self._holder.window(self.prefetch)
         if window <= 0:
+            if batch is not None:
+                await self._holder.send(batch)
             # Whatever is settled frees a place; the verdicts leave with the flusher.
             await self._holder.freed.wait(wait)
             return
         self._torn = True
         try:
-            entries = await self._reader.read(window, wait, lambda: self._cancelled)
+            entries = await self._reader.read(window, wait, lambda: self._cancelled, batch)
         except RedisError as error:
             if failures.is_transient(error):
                 raise ConnectionLost(error, sent=False) from error
@@ -352,6 +355,7 @@ class AsyncConsumer:
             await self._attach()  # reaped meanwhile: what was just read is given back, to be read again
         elif entries:
             await self._receive(entries)
+        self._torn = False
 
     async def _receive(self, entries: list[Entry]) -> None:
         holder = self._holder
@@ -389,16 +393,29 @@ class AsyncConsumer:
 
     async def ack(self, tag: int, *, multiple: bool = False, wait: bool = False) -> None:
         """Acknowledge by tag: see `Delivery.ack`. Tag 0 with `multiple`: all that was handed out."""
+        self._check_shown(tag)
         await self.settle(tag, "ack", multiple=multiple, wait=wait)
 
     async def nack(self, tag: int, *, requeue: bool = True, multiple: bool = False, wait: bool = False) -> None:
         """Refuse by tag: see `Delivery.nack`."""
+        self._check_shown(tag)
         await self.settle(tag, "requeue" if requeue else "reject", multiple=multiple, wait=wait)
 
     async def reject(self, tag: int, *, requeue: bool = False, wait: bool = False) -> None:
         """Refuse by tag: see `Delivery.reject`."""
+        self._check_shown(tag)
         await self.settle(tag, "requeue" if requeue else "reject", multiple=False, wait=wait)
 
     async def extend(self, tag: int) -> None:
         """Start the ack timeout of a delivery anew."""
+        self._check_shown(tag)
         await self._holder.extend(tag)
+
+    def _check_shown(self, tag: int) -> None:
+        """Refuse a tag that was read ahead: its user was never given it, so it is a mistake for another one."""
+        try:
+            first = self._buffer[0].delivery_tag
+        except IndexError:
+            return
+        if tag >= first:
+            raise UnknownDeliveryTag(tag)

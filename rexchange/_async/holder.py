@@ -186,14 +186,26 @@ class Holder:
             self._waiting.add(verdict, self.ledger.settle(tag, multiple=multiple, shown=shown))
         self.freed.set()
 
-    def take_batch(self) -> Batch | None:
-        """Take the waiting verdicts to send them in front of a read; then call `settled`, `refused` or `mislay`."""
+    def window(self, prefetch: int) -> tuple[int, Batch | None]:
+        """Return how many more may be read once the waiting verdicts have arrived, and these, to go in front.
+
+        In one look: verdicts that left with the flusher in between may arrive after the read, so they still count.
+        """
         with self._mutex:
-            if not self._waiting:
-                return None
-            batch, self._waiting = self._waiting, Batch()
-            self._flying.append(batch)
-            return batch
+            flying = sum(map(len, self._flying))
+            return prefetch - self.ledger.outstanding - flying, self._take_batch()
+
+    def take_batch(self) -> Batch | None:
+        """Take the waiting verdicts to send them; then call `settled`, `send` or `mislay`."""
+        with self._mutex:
+            return self._take_batch()
+
+    def _take_batch(self) -> Batch | None:
+        if not self._waiting:
+            return None
+        batch, self._waiting = self._waiting, Batch()
+        self._flying.append(batch)
+        return batch
 
     def settle_call(self, batch: Batch, *, again: bool = False, rearm: bool = False) -> Call[Settled]:
         """Return the call for a batch."""
@@ -226,8 +238,8 @@ class Holder:
             self._flying.remove(batch)
             self._mislaid.append(batch)
 
-    async def refused(self, batch: Batch) -> None:
-        """Send a batch by itself whose reply was an error, so nothing was done; raises what it then is."""
+    async def send(self, batch: Batch) -> None:
+        """Send a batch that was taken by itself; raises what the server refuses."""
         async with self._sending:
             await self._send(batch)
 

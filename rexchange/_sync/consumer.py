@@ -22,7 +22,9 @@ from rexchange.errors import (
     InvalidArgument,
     NotFound,
     RexchangeError,
+    ServerRefused,
     StaleDelivery,
+    UnknownDeliveryTag,
 )
 from rexchange.protocol.call import SessionGone
 from rexchange.protocol.consume import cancel, restore
@@ -93,6 +95,8 @@ class Consumer:
         self._given: list[Delivery] = []
         self._shown = 0
         self._cancelled = False
+        # Set while a read is under way: one that was torn (Ctrl-C, a timeout's signal) may have brought what nobody saw.
+        self._torn = False
         self._reading_ended = False
         self._closed = False
 
@@ -278,11 +282,18 @@ class Consumer:
             try:
                 self._read()
             except SessionGone:
-                self._attach()
+                self._reattach(give_up)
+            except ServerRefused:
+                raise
+            except BrokerConnectionError:
+                if time.monotonic() > give_up or self._link.closed:
+                    raise
+                self._reattach(give_up)
             except ConnectionLost as lost:
                 pause = failures.backoff(attempt)
                 attempt += 1
-                if not failures.is_connection_failure(lost.error) or time.monotonic() + pause > give_up:
+                passing = failures.is_connection_failure(lost.error) or failures.is_transient(lost.error)
+                if not passing or time.monotonic() + pause > give_up:
                     raise failures.translate(lost.error, self._link.address, "unknown") from lost.error
                 _log.info("%s: consumer %s lost its connection (%s), reconnecting", self._link, self.tag, lost.error)
                 self._link.counters.reconnects += 1
@@ -295,6 +306,8 @@ class Consumer:
         while not self._cancelled:
             try:
                 self._attach()
+            except ServerRefused:
+                raise
             except BrokerConnectionError:
                 # One operation's limit is shorter than a consumer's: a restart of Redis must not end its consumers.
                 if time.monotonic() > give_up or self._link.closed:
@@ -307,33 +320,43 @@ class Consumer:
             self._holder.attach()
         except NotFound as error:
             raise ConsumerCancelled(error.name, "the queue was deleted") from error
+        self._torn = False
 
     def _read(self) -> None:
         """One read: the waiting verdicts go in front of it."""
         if self._holder.gone:
             raise ConsumerCancelled(self._holder.gone[0], "the queue was deleted")
-        if not self._holder.registered:
+        if not self._holder.registered or self._torn:
             self._attach()
         wait = self._link.settings.block.total_seconds()
         if self._idle_until is not None:
             wait = min(wait, max(self._idle_until - time.monotonic(), 0.0))
         self._holder.freed.clear()
-        window = self.prefetch if self.auto_ack else self.prefetch - self._holder.held
+        window, batch = (self.prefetch, None) if self.auto_ack else self._holder.window(self.prefetch)
         if window <= 0:
+            if batch is not None:
+                self._holder.send(batch)
             # Whatever is settled frees a place; the verdicts leave with the flusher.
             self._holder.freed.wait(wait)
             return
+        self._torn = True
         try:
-            entries = self._reader.read(window, wait, lambda: self._cancelled)
+            entries = self._reader.read(window, wait, lambda: self._cancelled, batch)
         except RedisError as error:
+            if failures.is_transient(error):
+                raise ConnectionLost(error, sent=False) from error
             if not failures.is_unblocked(error):
                 raise self._link.error(error) from error
             self._attach()
+            return
+        except NotFound:
+            self._attach()  # deleted, which this tells, or declared anew
             return
         if entries and not self._holder.registered:
             self._attach()  # reaped meanwhile: what was just read is given back, to be read again
         elif entries:
             self._receive(entries)
+        self._torn = False
 
     def _receive(self, entries: list[Entry]) -> None:
         holder = self._holder
@@ -371,16 +394,29 @@ class Consumer:
 
     def ack(self, tag: int, *, multiple: bool = False, wait: bool = False) -> None:
         """Acknowledge by tag: see `Delivery.ack`. Tag 0 with `multiple`: all that was handed out."""
+        self._check_shown(tag)
         self.settle(tag, "ack", multiple=multiple, wait=wait)
 
     def nack(self, tag: int, *, requeue: bool = True, multiple: bool = False, wait: bool = False) -> None:
         """Refuse by tag: see `Delivery.nack`."""
+        self._check_shown(tag)
         self.settle(tag, "requeue" if requeue else "reject", multiple=multiple, wait=wait)
 
     def reject(self, tag: int, *, requeue: bool = False, wait: bool = False) -> None:
         """Refuse by tag: see `Delivery.reject`."""
+        self._check_shown(tag)
         self.settle(tag, "requeue" if requeue else "reject", multiple=False, wait=wait)
 
     def extend(self, tag: int) -> None:
         """Start the ack timeout of a delivery anew."""
+        self._check_shown(tag)
         self._holder.extend(tag)
+
+    def _check_shown(self, tag: int) -> None:
+        """Refuse a tag that was read ahead: its user was never given it, so it is a mistake for another one."""
+        try:
+            first = self._buffer[0].delivery_tag
+        except IndexError:
+            return
+        if tag >= first:
+            raise UnknownDeliveryTag(tag)

@@ -12,7 +12,7 @@ from rexchange._sync.holder import Holder
 from rexchange._sync.wire import ConnectionLost
 from rexchange.errors import NotFound, StaleDelivery
 from rexchange.protocol.call import SessionGone
-from rexchange.protocol.consume import take
+from rexchange.protocol.consume import restore, take
 from rexchange.server import failures
 
 if TYPE_CHECKING:
@@ -21,6 +21,17 @@ if TYPE_CHECKING:
     from rexchange.hooks import Hooks
     from rexchange.protocol.consume import Entry
     from rexchange.protocol.settle import Verdict
+
+
+class _GetCall:
+    """One caller's wish, and what it got."""
+
+    __slots__ = ("auto_ack", "delivery", "wanted")
+
+    def __init__(self, auto_ack: bool) -> None:  # noqa: FBT001
+        self.auto_ack = auto_ack
+        self.wanted = True
+        self.delivery: Delivery | None = None
 
 
 class Getter:
@@ -33,25 +44,63 @@ class Getter:
         self._session = session
         self._queue = queue
         self._lock = io.Lock()
+        # Set while a take is under way: one that was interrupted may have brought what nobody saw.
+        self._torn = False
 
     def get(self, *, auto_ack: bool, deadline: float) -> Delivery | None:
         """Return the next message or None; raises NotFound, ResourceLocked."""
+        call = _GetCall(auto_ack)
+        try:
+            return io.shielded(lambda: self._get(call, deadline))
+        except BaseException:
+            # The caller is gone (cancelled, interrupted), and what it would have got must not stay in our name unseen.
+            call.wanted = False
+            if call.delivery is not None:
+                io.shielded(lambda: self._return(call))
+            raise
+
+    def _get(self, call: _GetCall, deadline: float) -> Delivery | None:
         with self._lock:
             while True:
                 entries = self._take(deadline)
                 if not entries:
+                    self._torn = False
+                    return None
+                if not call.wanted:
+                    self._holder.attach()
                     return None
                 (entry,) = entries
                 (tag,) = self._holder.add(0, [entry.id])
-                if auto_ack:
+                delivery = Delivery(OnReceipt() if call.auto_ack else self, entry, self._queue, tag)
+                self._torn = False
+                if call.auto_ack:
                     settled = self._holder.settle_now(tag, "ack", multiple=False, shown=tag)
                     if settled.stale:
                         continue  # the reply took longer than the ack timeout: somebody else has it
-                return Delivery(OnReceipt() if auto_ack else self, entry, self._queue, tag)
+                call.delivery = delivery
+                if not call.wanted:
+                    self._put_back(call)
+                    return None
+                return delivery
+
+    def _return(self, call: _GetCall) -> None:
+        with self._lock:
+            self._put_back(call)
+
+    def _put_back(self, call: _GetCall) -> None:
+        """Give back, as never seen, what was taken for a caller that went; acknowledged, it is put at the end again."""
+        delivery, call.delivery = call.delivery, None
+        if delivery is None:
+            return
+        if call.auto_ack:
+            self._link.once(restore(self._queue, self._holder.incarnations[0], [delivery.entry]))
+        else:
+            self._holder.drop([delivery.delivery_tag])
+            self._holder.attach()
 
     def _take(self, deadline: float) -> list[Entry]:
         attempt = 0
-        again = False
+        again, self._torn = self._torn, True
         while True:
             if not self._holder.registered or again:
                 self._holder.attach()

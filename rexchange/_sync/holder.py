@@ -8,7 +8,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from rexchange._sync import io
-from rexchange.errors import BrokerConnectionError, StaleDelivery
+from rexchange.errors import BrokerConnectionError, RexchangeError, StaleDelivery
 from rexchange.ledger import Ledger
 from rexchange.protocol import settle
 from rexchange.protocol.call import SessionGone
@@ -77,6 +77,7 @@ class Holder:
         self._flying: list[Batch] = []
         self._mislaid: list[Batch] = []
         self._count = 0
+        self._fresh = ""
         self._generation = 0
         #: Seconds: the ack timeout that holds, known once registered.
         self.timeout = 0.0
@@ -113,8 +114,11 @@ class Holder:
                     return
 
     def _register(self, session: str) -> None:
-        self._count += 1
-        fresh = f"{session}.{id(self):x}.{self._count}"
+        if not self._fresh.startswith(f"{session}."):
+            self._count += 1
+            self._fresh = f"{session}.{id(self):x}.{self._count}"
+        # A try that was given up may have been done: under another name, what it moved would be out of our reach.
+        fresh = self._fresh
         known = self.known()
         call = consume(
             session,
@@ -128,7 +132,7 @@ class Holder:
             info=self._info,
         )
         registered = self._link.run(call)
-        self.name, self.incarnations = fresh, registered.incarnations
+        self.name, self._fresh, self.incarnations = fresh, "", registered.incarnations
         self.timeout = registered.timeout_ms / 1000
         self._session.plan(self.timeout)
         self._forget((index, lost) for index, ids in enumerate(registered.kept) for lost in {*known[index]} - {*ids})
@@ -183,14 +187,26 @@ class Holder:
             self._waiting.add(verdict, self.ledger.settle(tag, multiple=multiple, shown=shown))
         self.freed.set()
 
-    def take_batch(self) -> Batch | None:
-        """Take the waiting verdicts to send them in front of a read; then call `settled`, `refused` or `mislay`."""
+    def window(self, prefetch: int) -> tuple[int, Batch | None]:
+        """Return how many more may be read once the waiting verdicts have arrived, and these, to go in front.
+
+        In one look: verdicts that left with the flusher in between may arrive after the read, so they still count.
+        """
         with self._mutex:
-            if not self._waiting:
-                return None
-            batch, self._waiting = self._waiting, Batch()
-            self._flying.append(batch)
-            return batch
+            flying = sum(map(len, self._flying))
+            return prefetch - self.ledger.outstanding - flying, self._take_batch()
+
+    def take_batch(self) -> Batch | None:
+        """Take the waiting verdicts to send them; then call `settled`, `send` or `mislay`."""
+        with self._mutex:
+            return self._take_batch()
+
+    def _take_batch(self) -> Batch | None:
+        if not self._waiting:
+            return None
+        batch, self._waiting = self._waiting, Batch()
+        self._flying.append(batch)
+        return batch
 
     def settle_call(self, batch: Batch, *, again: bool = False, rearm: bool = False) -> Call[Settled]:
         """Return the call for a batch."""
@@ -223,8 +239,8 @@ class Holder:
             self._flying.remove(batch)
             self._mislaid.append(batch)
 
-    def refused(self, batch: Batch) -> None:
-        """Send a batch by itself whose reply was an error, so nothing was done; raises what it then is."""
+    def send(self, batch: Batch) -> None:
+        """Send a batch that was taken by itself; raises what the server refuses."""
         with self._sending:
             self._send(batch)
 
@@ -259,12 +275,15 @@ class Holder:
         call = self.settle_call(batch, again=again)
         try:
             result = self._link.run(call, resend=self.settle_call(batch, again=True))
-        except BrokerConnectionError:
-            self.mislay(batch)
+        except RexchangeError as error:
+            if isinstance(error, BrokerConnectionError):
+                self.mislay(batch)
+            else:
+                with self._mutex:
+                    self._flying.remove(batch)
             raise
         except BaseException:
-            with self._mutex:
-                self._flying.remove(batch)
+            self.mislay(batch)  # interrupted or cancelled: it may have been done
             raise
         self.settled(batch, result)
         return result

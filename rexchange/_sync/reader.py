@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError
 
+from rexchange import scripts
 from rexchange._sync import io
 from rexchange._sync.wire import ConnectionLost
 from rexchange.protocol import consume
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from rexchange._sync.link import Link
     from rexchange.protocol.call import Arg, Call
     from rexchange.protocol.consume import Entry
-    from rexchange.protocol.settle import Settled
+    from rexchange.protocol.settle import Batch, Settled
 
 _log = logging.getLogger("rexchange.consume")
 
@@ -44,19 +45,22 @@ class Reader:
         self._blocked = False
         self._looked = False
 
-    def read(self, window: int, wait: float, stopped: Callable[[], bool]) -> list[Entry]:
-        """Return up to `window` entries, none after `wait` seconds; the waiting verdicts go in front.
+    def read(self, window: int, wait: float, stopped: Callable[[], bool], batch: Batch | None = None) -> list[Entry]:
+        """Return up to `window` entries, none after `wait` seconds; the verdicts of `batch` go in front.
 
         Raises ConnectionLost, SessionGone, and redis-py's error of a read that was ended.
         """
         if len(self._names) > 1:
+            if batch is not None:
+                self._holder.send(batch)
             return self._read_managed(window, wait, stopped)
         blocking = self._link.facts is None or self._link.facts.blocking
         until = time.monotonic() + wait
         while True:
             block_ms = max(int(wait * 1000), 1) if blocking else None
             command = consume.read_command(self._link.keys, self._holder.name, self._names[0], window, block_ms)
-            found = consume.read_reply(self._send(command), self._streams[0])
+            found = consume.read_reply(self._send(command, batch), self._streams[0])
+            batch = None  # while it polls, the flusher sends what is settled
             if found.token:
                 entries = self._take(window, [found.token], found.entries)
                 if entries:
@@ -86,14 +90,15 @@ class Reader:
     def _take(self, window: int, tokens: list[bytes], unseen: list[Entry]) -> list[Entry]:
         holder = self._holder
         call = consume.take(holder.name, window, holder.queues, holder.incarnations, tokens=tokens, unseen=unseen)
-        return self._link.once(call, wire=self._wire)
+        try:
+            return self._link.once(call, wire=self._wire)
+        except ConnectionLost:
+            self._client_id = 0
+            raise
 
-    def _send(self, command: list[Arg]) -> object:
-        """Send a read, the waiting verdicts in front of it in the same write."""
+    def _send(self, command: list[Arg], batch: Batch | None = None) -> object:
+        """Send a read, verdicts in front of it in the same write."""
         holder, link = self._holder, self._link
-        if not self._client_id:
-            self._learn_id()
-        batch = holder.take_batch()
         commands = [command]
         settle: Call[Settled] | None = None
         if batch is not None:
@@ -101,9 +106,11 @@ class Reader:
             settle = holder.settle_call(batch, rearm=not holder.held - len(batch))
             commands = [link.command(settle), command]
         try:
+            if not self._client_id:
+                self._learn_id()
             self._blocked = True
             replies = self._wire.roundtrip(commands)
-        except ConnectionLost:
+        except BaseException:  # a lost connection, or an interrupted caller: what was sent may have been done
             self._client_id = 0
             if batch is not None:
                 holder.mislay(batch)
@@ -114,7 +121,7 @@ class Reader:
             if isinstance(replies[0], RedisError):
                 # Nothing was done. Sent once more by itself: NOSCRIPT after a restart, BUSY, or it is a real refusal.
                 _log.debug("%s: a settle in front of a read was refused: %s", link, replies[0])
-                holder.refused(batch)
+                holder.send(batch)
             else:
                 holder.settled(batch, settle.decode(replies[0]))
         if isinstance(replies[-1], RedisError):
@@ -122,8 +129,12 @@ class Reader:
         return replies[-1]
 
     def _learn_id(self) -> None:
-        """Ask for the connection's id, by which `unblock` ends a read."""
-        (reply,) = self._wire.roundtrip([["CLIENT", "ID"]])
+        """Ask for the connection's id, by which `unblock` ends a read, and make the server know the settle.
+
+        An unknown script in front of a read would let the read come first, and its consumer hold more than its prefetch.
+        """
+        load = ["SCRIPT", "LOAD", scripts.load("settle").text]
+        reply, _ = self._wire.roundtrip([["CLIENT", "ID"], load])
         self._client_id = reply if isinstance(reply, int) else -1
 
     def unblock(self) -> None:

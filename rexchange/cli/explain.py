@@ -1,4 +1,4 @@
-"""Why a message reaches a queue: the way it takes, worked out from the bindings and compared with the broker's answer."""
+"""The way of a message to its queues: worked out from the bindings, and compared with the broker's answer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rexchange.errors import NotFound
 
 if TYPE_CHECKING:
     from rexchange import Binding, Broker, Exchange
-    from rexchange.message import FieldValue
+    from rexchange.codec import FieldValue
 
 _ATTEMPTS = 3
 Headers = Mapping[str, "FieldValue"]
@@ -101,7 +101,7 @@ def _bindings(broker: Broker, name: str) -> list[Binding]:
         return []
 
 
-def matches(type: str, binding: Binding, key: str, headers: Headers) -> bool:  # noqa: A002 - AMQP's name
+def matches(type: str, binding: Binding, key: str, headers: Headers) -> bool:
     """Whether a binding of an exchange of this type takes a message."""
     if type == "fanout":
         return True
@@ -162,7 +162,7 @@ def tree(path: Path) -> Tree:
     root = Tree(Text(f"{_exchange(path, path.exchange)} < key {named(path.routing_key)}"))
     branches = {path.exchange: root}
     for step in path.steps:
-        why = "its alternate exchange: nothing else matches" if step.why == "alternate exchange" else _by(step)
+        why = "its alternate exchange: nothing else matches" if step.why == "alternate exchange" else _by(path, step)
         if step.destination_kind == "queue":
             branches[step.source].add(Text(f"queue {named(step.destination)}  {why}"))
         elif step.destination in branches:
@@ -180,8 +180,11 @@ def _exchange(path: Path, name: str) -> str:
     return kind if name == "" else f"{kind} {named(name)}"
 
 
-def _by(step: Step) -> str:
+def _by(path: Path, step: Step) -> str:
+    """Return in words what of the binding matched: that depends on the type of the exchange."""
     if step.why == "queue name":
         return "by its name"
-    given = f" with {arguments(step.arguments)}" if step.arguments else ""
-    return f"by {named(step.binding_key)}{given}"
+    type_ = path.types.get(step.source)
+    if type_ == "headers":
+        return f"by {arguments(step.arguments) or 'no test at all'}"
+    return "as everything" if type_ == "fanout" else f"by {named(step.binding_key)}"

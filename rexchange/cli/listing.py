@@ -115,7 +115,9 @@ def consumers(run: Run) -> None:
         )
         for item in found
     ]
-    _show(run, "consumer", vhost, [plain(item) for item in found], ("tag", "queues", "prefetch", "acks", "client"), rows)
+    _show(
+        run, "consumer", vhost, [plain(item) for item in found], ("tag", "queues", "prefetch", "acks", "client"), rows
+    )
 
 
 def _features(item: Exchange | Queue) -> str:

@@ -84,7 +84,9 @@ def consume(
     Example: [bold]rexchange consume mail --timeout 10 --json[/bold]
     """
     if requeue and limit is None:
-        raise typer.BadParameter("give --count too: what is put back would come again for ever", param_hint="'--requeue'")
+        raise typer.BadParameter(
+            "give --count too: what is put back would come again for ever", param_hint="'--requeue'"
+        )
     # What is only looked at stays unacked until the end, or it would be the next message again.
     window = limit if requeue and limit is not None else min(prefetch, limit or prefetch)
     seen = 0

@@ -105,8 +105,17 @@ def ping(run: Run) -> None:
         ("written to disk", _persistence(facts)),
         ("vhost", vhost),
         ("sessions", f"{status.sessions:,}"),
-        ("in it", f"{count(status.exchanges, 'exchange')}, {count(status.queues, 'queue')}, "
-                  f"{count(status.consumers, 'consumer')}"),
+        (
+            "in it",
+            ", ".join(
+                count(number, noun)
+                for number, noun in (
+                    (status.exchanges, "exchange"),
+                    (status.queues, "queue"),
+                    (status.consumers, "consumer"),
+                )
+            ),
+        ),
         *(("warning", warning) for warning in warnings),
     ]
     run.show(data, pairs(rows))

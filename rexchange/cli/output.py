@@ -82,7 +82,7 @@ def count(number: int, noun: str, plural: str = "") -> str:
 
 def grid(columns: Iterable[str], rows: Iterable[Sequence[str | int]], *, caption: str = "") -> Table:
     """Return a table; numbers stand to the right."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=caption or None, caption_justify="left")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, caption=caption or None, caption_justify="left")
     listed = list(rows)
     for index, column in enumerate(columns):
         numbers = bool(listed) and all(isinstance(row[index], int) for row in listed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
@@ -91,8 +91,8 @@ def _report(run: Run, published: int, reached: int, unroutable: int) -> None:
     from rexchange.cli.output import count  # noqa: PLC0415
 
     data = {"published": published, "queued": reached, "unroutable": int(unroutable)}
-    where = f"{count(reached, 'queue')}" if published == 1 else f"queues, {count(reached, 'copy', 'copies')} in all"
-    run.show(data, f"published {count(published, 'message')} to {where}")
+    where = f" to {count(reached, 'queue')}" if published == 1 else f"; in queues that makes {reached:,}"
+    run.show(data, f"published {count(published, 'message')}{where}")
     if unroutable and not run.json:
         what = "it is" if published == 1 else f"{unroutable:,} of them are"
         run.note(f"note: {what} in no queue, since no binding matches (--mandatory makes this an error)")
@@ -106,7 +106,9 @@ def _publish_lines(run: Run, broker: Broker, path: Path, common: dict[str, Any])
             try:
                 counts = broker.publish_many([_message(line, common) for line in batch])
             except Exception:
-                run.note(f"{published:,} lines before this one were published; of the next {len(batch):,} at once, none")
+                run.note(
+                    f"{published:,} lines before this one were published; of the next {len(batch):,} at once, none"
+                )
                 raise
             published += len(counts)
             reached += sum(counts)
@@ -133,7 +135,7 @@ def _batches(stream: Iterable[bytes], most: int, most_bytes: int) -> Generator[t
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[BinaryIO, int | None]]:
+def _opened(path: Path) -> Generator[tuple[BinaryIO, int | None]]:
     """Open the input; its size in bytes is None where nobody knows."""
     if str(path) == "-":
         yield typer.get_binary_stream("stdin"), None
@@ -143,7 +145,7 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, int | None]]:
 
 
 @contextmanager
-def _progress(run: Run, size: int | None) -> Iterator[Any]:
+def _progress(run: Run, size: int | None) -> Generator[Callable[[int, int], None]]:
     """Show how far it is on a terminal: a bar, or where the end is unknown the count alone."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
 
@@ -153,4 +155,8 @@ def _progress(run: Run, size: int | None) -> Iterator[Any]:
     columns = (TextColumn("publishing"), BarColumn(), TextColumn("{task.fields[done]:,} messages"), TimeElapsedColumn())
     with Progress(*columns, console=screen, transient=True, disable=run.json or not screen.is_terminal) as progress:
         task = progress.add_task("", total=size, done=0)
-        yield lambda taken, done: progress.update(task, advance=taken, done=done)
+
+        def advance(taken: int, done: int) -> None:
+            progress.update(task, advance=taken, done=done)
+
+        yield advance

@@ -6,7 +6,7 @@ import inspect
 import json as json_module
 import logging
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -168,11 +168,16 @@ def command(app: typer.Typer, name: str, **extra: Any) -> Callable[[Callable[...
         parameters = [context, *own, *common]
         call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # Typer reads it
         call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-        del call.__wrapped__  # type: ignore[attr-defined]  # Typer would read its parameters in place of ours
-        app.command(name, **extra)(call)
+        del call.__wrapped__  # Typer would read its parameters in place of ours
+        app.command(name, help=_help(function), **extra)(call)
         return function
 
     return register
+
+
+def _help(function: Callable[..., None]) -> str:
+    """Return the docstring, a paragraph a line: the width of the terminal decides where lines end, not ours."""
+    return "\n\n".join(paragraph.replace("\n", " ") for paragraph in (inspect.getdoc(function) or "").split("\n\n"))
 
 
 _COMMON: dict[str, tuple[Any, object]] = {
@@ -185,7 +190,7 @@ _COMMON: dict[str, tuple[Any, object]] = {
 
 
 @contextmanager
-def _explained(run: Run) -> Iterator[None]:
+def _explained(run: Run) -> Generator[None]:
     """Turn what was raised on purpose into plain words and an exit code. Everything else is a bug: a traceback."""
     try:
         yield
@@ -216,7 +221,7 @@ def _hint(error: errors.RexchangeError) -> str:
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
+def _terminable() -> Generator[None]:
     """Leave by the front door when told to end: what a consumer holds goes back at once, a demo cleans up."""
 
     def end(_number: int, _frame: FrameType | None) -> None:
@@ -237,7 +242,7 @@ class _Echo(logging.Handler):
 
 
 @contextmanager
-def _logging(*, verbose: bool) -> Iterator[None]:
+def _logging(*, verbose: bool) -> Generator[None]:
     # What to think of the server's persistence is `ping`'s to say: at every command it would be noise.
     quiet = logging.getLogger("rexchange.connection")
     library = logging.getLogger("rexchange")

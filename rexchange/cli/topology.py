@@ -24,7 +24,9 @@ AUTO_DELETE = Annotated[
 ]
 DESTINATION = Annotated[str, typer.Argument(help="The queue (or exchange) that gets messages.", show_default=False)]
 SOURCE = Annotated[str, typer.Argument(help="The exchange that gives them.", show_default=False)]
-KEY = Annotated[str, typer.Argument(help="The binding key; for topic exchanges with * and #.", metavar="KEY", show_default=False)]
+KEY = Annotated[
+    str, typer.Argument(help="The binding key; for topic exchanges with * and #.", metavar="KEY", show_default=False)
+]
 TO_EXCHANGE = Annotated[
     bool, typer.Option("--to-exchange", "-x", help="DESTINATION is an exchange, not a queue.", show_default=False)
 ]
@@ -38,7 +40,7 @@ def _types() -> list[str]:
 def declare_exchange(
     run: Run,
     name: NAME,
-    type: Annotated[  # noqa: A002 - AMQP's name
+    type: Annotated[
         str, typer.Argument(help="direct, fanout, topic or headers.", autocompletion=_types, metavar="TYPE")
     ] = "direct",
     *,
@@ -66,13 +68,17 @@ def declare_exchange(
             alternate_exchange=alternate,
             arguments=values.table("--argument", argument),
         )
-    run.show({"exchange": exchange.name, "type": exchange.type}, f"exchange {exchange.name!r} ({exchange.type}) is there")
+    run.show(
+        {"exchange": exchange.name, "type": exchange.type}, f"exchange {exchange.name!r} ({exchange.type}) is there"
+    )
 
 
 @command(_declare, "queue")
 def declare_queue(
     run: Run,
-    name: Annotated[str, typer.Argument(help="Its name; without one the broker chooses.", metavar="NAME", show_default=False)] = "",
+    name: Annotated[
+        str, typer.Argument(help="Its name; without one the broker chooses.", metavar="NAME", show_default=False)
+    ] = "",
     *,
     transient: TRANSIENT = False,
     auto_delete: AUTO_DELETE = False,
@@ -157,7 +163,9 @@ def bind(
     Example: [bold]rexchange bind mail events 'user.*.created'[/bold]
     """
     with run.broker() as broker:
-        broker.bind(_destination(destination, to_exchange=to_exchange), source, key, values.table("--argument", argument))
+        broker.bind(
+            _destination(destination, to_exchange=to_exchange), source, key, values.table("--argument", argument)
+        )
     data = {"destination": destination, "source": source, "binding_key": key}
     run.show(data, f"{destination!r} is bound to {source!r} by {key!r}")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from rexchange.message import FieldValue
+    from rexchange.codec import FieldValue
 
 HEADERS = Annotated[
     list[str] | None,

@@ -93,7 +93,7 @@ class Heartbeat:
         self._poke.set()
 
     def plan(self, seconds: float) -> None:
-        """See to it that the reaper runs in so many seconds: something was planned that its last answer did not know."""
+        """See to it that the reaper runs in so many seconds, since its last answer did not know what is planned now."""
         at = time.monotonic() + seconds
         if at < self._planned:
             self._planned = at
@@ -162,11 +162,15 @@ class Heartbeat:
         script = scripts.load(call.script)
         command = ["EVALSHA", script.sha, 1, self._vhost_key, self._vhost_id(), *call.args]
         try:
-            return call.decode(self._send(command))
-        except ResponseError as error:
-            if failures.is_noscript(error):
+            try:
+                reply = self._send(command)
+            except ResponseError as error:
+                if not failures.is_noscript(error):
+                    raise
                 self._send(["SCRIPT", "LOAD", script.text])
-                return call.decode(self._send(command))
+                reply = self._send(command)
+            return call.decode(reply)
+        except ResponseError as error:
             raise refusal(failures.reply_text(error)) from error
         except RedisError as error:
             raise failures.translate(error, self._address, "unknown") from error

@@ -103,12 +103,8 @@ class Crew:
 
     def unexplained(self) -> list[str]:
         """Messages handed out more than once without a kill or a hang of any holder but the last."""
-        wrong: list[str] = []
-        for body, times in self.handled().items():
-            healthy = sum(got.body == body for worker in self.workers if not worker.harmed for got in worker.got())
-            if times > 1 and healthy > 1:
-                wrong.append(body)
-        return wrong
+        healthy = Counter(got.body for worker in self.workers if not worker.harmed for got in worker.got())
+        return [body for body, times in healthy.items() if times > 1]
 
 
 @contextlib.contextmanager

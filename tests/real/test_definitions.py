@@ -17,7 +17,7 @@ from rexchange import Broker, Message
 from rexchange.errors import AccessRefused, NotFound, NotSupported, PreconditionFailed
 from rexchange.topology import Exchange
 from tests.real.definitions import FILES, FOLDER, PREDECLARED, TYPES, Part, Row, is_reserved, later_arguments, read
-from tests.real.reference import Arrow, Router, topic_matches, words_of
+from tests.support.reference import Arrow, Router, topic_matches, words_of
 
 pytestmark = pytest.mark.skipif(not FILES, reason=f"{FOLDER} is not here")
 Open = Callable[[str], Broker]

@@ -10,7 +10,7 @@ import pytest
 
 from rexchange import Broker, Message
 from tests.real.definitions import DATA
-from tests.real.reference import topic_matches
+from tests.support.reference import topic_matches
 
 EVENTS = DATA / "webhooks" / "events"
 FILES = sorted(EVENTS.glob("*.json")) if EVENTS.is_dir() else []

@@ -150,13 +150,19 @@ def test_a_typed_alternate_exchange_is_a_short_str(value: Any) -> None:
 
 
 def test_a_consumers_own_timeout_is_the_option_or_its_raw_form_and_0_is_none() -> None:
-    assert consumer_timeout_ms(None) == consumer_timeout_ms({"x-priority": 5}) == 0
+    assert consumer_timeout_ms(None) == consumer_timeout_ms({"x-foo": 5}) == 0
     assert consumer_timeout_ms({"x-consumer-timeout": 60_000}) == 60_000
     assert consumer_timeout_ms({"x-consumer-timeout": 60_000}, ack_timeout=MINUTE) == 60_000
     with pytest.raises(InvalidArgument):
         consumer_timeout_ms({"x-consumer-timeout": 5}, ack_timeout=MINUTE)
     with pytest.raises(PreconditionFailed):
         consumer_timeout_ms({"x-consumer-timeout": 0})
+
+
+def test_a_consumer_priority_is_refused_and_not_ignored() -> None:
+    with pytest.raises(NotSupported, match="does not have consumer priorities") as caught:
+        consumer_timeout_ms({"x-priority": 5})
+    assert (caught.value.kind, caught.value.argument) == ("consumer", "x-priority")
 
 
 # --- headers match forms

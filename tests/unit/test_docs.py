@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import entry_points
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -23,9 +25,16 @@ _FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _CITED = re.compile(r"`(test_\w+\.py)::(test_\w+)`")
 
 
+def _name(document: Path) -> str:
+    return document.relative_to(ROOT).as_posix()
+
+
 @dataclass(frozen=True)
 class Block:
-    """One code block of Python: what follows the word on its fence, its text, the output promised after it."""
+    """One block that is run: its kind (the second word on its fence), its text, the output promised after it.
+
+    Kinds: "" a script, "pytest" a file for pytest, "sketch" only compiled, "cli" lines for a shell.
+    """
 
     kind: str
     text: str
@@ -36,7 +45,7 @@ def _blocks(document: Path) -> list[Block]:
     found = _BLOCK.findall(document.read_text())
     blocks: list[Block] = []
     for (language, kind, text), after in zip(found, [*found[1:], ("", "", "")], strict=False):
-        if language == "python":
+        if language == "python" or kind == "cli":
             blocks.append(Block(kind, text, after[2] if after[0] == "text" else None))
     return blocks
 
@@ -52,36 +61,44 @@ def _environment(folder: Path) -> dict[str, str]:
         "XDG_RUNTIME_DIR": str(folder / "run"),
         "HOME": str(folder),
         "PYTHONPATH": str(ROOT),
+        # All plugins of our development tools would start with each of a reader's pytest files, ours perhaps twice.
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
     }
-
-
-def _plugin() -> list[str]:
-    """Name our pytest plugin where rexchange is not installed, so that its entry point does not."""
-    installed = {entry.name for entry in entry_points(group="pytest11")}
-    return [] if "rexchange" in installed else ["-p", "rexchange.testing.plugin"]
 
 
 def _run(block: Block, number: int, folder: Path) -> str:
     """Run a block as a reader would: as a file of its own, a pytest file under pytest."""
+    if block.kind == "cli":
+        commands = [["-m", "rexchange.cli", *shlex.split(line)[1:]] for line in block.text.splitlines()]
+        return "".join(_python(command, folder) for command in commands)
+    if block.kind != "pytest" and "Broker()" not in block.text:
+        # On a fake server: nothing that a process of its own would keep apart, and that is quicker.
+        printed = StringIO()
+        with redirect_stdout(printed):
+            exec(compile(block.text, f"block {number}", "exec"), {"__name__": "__main__"})  # noqa: S102 - our documents
+        return printed.getvalue()
     script = folder / f"{'test_' if block.kind == 'pytest' else ''}block_{number}.py"
     script.write_text(block.text)
-    runner = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", ".", *_plugin()] if block.kind == "pytest" else []
+    runner = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "rexchange.testing.plugin"]
+    return _python([*(runner if block.kind == "pytest" else ["-W", "error"]), script.name], folder)
+
+
+def _python(arguments: list[str], folder: Path) -> str:
     done = subprocess.run(
-        [sys.executable, *runner, script.name],
+        [sys.executable, *arguments],
         cwd=folder,
-        # pytest's own plugins warn of settings that a reader's project may lack.
-        env=_environment(folder) | ({} if block.kind == "pytest" else {"PYTHONWARNINGS": "error"}),
+        env=_environment(folder),
         capture_output=True,
         text=True,
         timeout=25,
         check=False,
     )
-    assert done.returncode == 0, f"{block.text}\n{done.stdout}{done.stderr}"
-    assert block.kind == "pytest" or not done.stderr, done.stderr
+    assert done.returncode == 0, f"{arguments}\n{done.stdout}{done.stderr}"
+    assert not done.stderr, done.stderr
     return done.stdout
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("document", DOCUMENTS, ids=_name)
 def test_every_python_block_runs_and_prints_what_is_promised(document: Path, tmp_path: Path) -> None:
     for number, block in enumerate(_blocks(document)):
         if block.kind == "sketch":
@@ -94,8 +111,9 @@ def test_every_python_block_runs_and_prints_what_is_promised(document: Path, tmp
 
 def test_the_readme_shows_what_a_newcomer_needs() -> None:
     shown = "\n".join(block.text for block in _blocks(ROOT / "README.md"))
-    for word in ("declare_exchange", "bind", "publish", "mandatory=True", "consume", "ack()", "nack", "get(", "AsyncBroker"):
+    for word in ("declare_exchange", "bind(", "publish(", "mandatory=True", "consume(", ".ack()", ".nack(", ".get("):
         assert word in shown
+    assert "AsyncBroker" in shown
     assert "memory_broker" in shown
     assert re.search(r"\*\*[^*]*`auto_ack=False`[^*]*\*\*", (ROOT / "README.md").read_text())
 
@@ -106,7 +124,7 @@ def _anchors(text: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("document", DOCUMENTS, ids=_name)
 def test_links_within_the_repository_lead_somewhere(document: Path) -> None:
     text = document.read_text()
     for link in _LINK.findall(_FENCED.sub("", text)):
@@ -130,17 +148,18 @@ def _tests() -> dict[str, set[str]]:
     return found
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("document", DOCUMENTS, ids=_name)
 def test_the_tests_that_are_named_exist(document: Path) -> None:
-    missing = [f"{file}::{name}" for file, name in _CITED.findall(document.read_text()) if name not in _tests().get(file, ())]
-    assert not missing
+    cited = _CITED.findall(document.read_text())
+    assert [f"{file}::{name}" for file, name in cited if name not in _tests().get(file, ())] == []
 
 
 @pytest.mark.parametrize("name", ["architecture.md", "semantics.md"])
 def test_a_row_names_its_test_or_says_that_it_has_none(name: str) -> None:
-    """A table whose last column is headed "test" has in every row a test, "not tested", or a dash for what is absent."""
-    tables = re.findall(r"^\|.*\| test \|\n\|[-| ]+\|\n((?:\|.*\|\n)+)", (ROOT / "docs" / name).read_text(), re.MULTILINE)
+    """In a table whose last column is headed "test" each row has one, or "not tested", or "-" for what is absent."""
+    text = (ROOT / "docs" / name).read_text()
+    tables = re.findall(r"^\|.*\| test \|\n\|[-| ]+\|\n((?:\|.*\|\n)+)", text, re.MULTILINE)
     assert tables
     for row in "".join(tables).splitlines():
-        last = row.rstrip("| ").rpartition(" | ")[2]
-        assert _CITED.search(last) or last in ("not tested", "–"), row
+        last = row.removesuffix(" |").rpartition(" | ")[2]
+        assert _CITED.search(last) or last in ("not tested", "-"), row

@@ -174,6 +174,13 @@ def test_an_expiration_is_refused_and_not_ignored(expiration: str) -> None:
         validate(Message(b"", expiration=expiration), MIB)
 
 
+@pytest.mark.parametrize("name", ["CC", "BCC"])
+def test_headers_that_rabbitmq_routes_by_are_refused_and_not_ignored(name: str) -> None:
+    with pytest.raises(NotSupported, match="does not route by it yet"):
+        validate(Message(b"", headers={name: ["audit"]}), MIB)
+    validate(Message(b"", headers={name.lower(): ["audit"]}), MIB)
+
+
 def test_a_body_over_the_limit_is_refused() -> None:
     validate(Message(b"x" * 10), 10)
     with pytest.raises(ContentTooLarge) as caught:

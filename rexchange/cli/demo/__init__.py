@@ -18,7 +18,14 @@ def register(app: typer.Typer) -> None:
 def demo(
     run: Run,
     directory: Annotated[
-        Path, typer.Argument(metavar="DIR", help="The folder to work on, which is only read. Default: this one.", show_default=False, exists=True, file_okay=False)
+        Path,
+        typer.Argument(
+            metavar="DIR",
+            help="The folder to work on, which is only read. Default: this one.",
+            show_default=False,
+            exists=True,
+            file_okay=False,
+        ),
     ] = Path(),
     *,
     workers: Annotated[int, typer.Option("--workers", help="Worker processes; one is killed.", min=2, max=32)] = 4,

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -118,7 +118,7 @@ class Crew:
 
 
 @contextmanager
-def hired(orders: Sequence[Orders], url: str, vhost: str) -> Iterator[Crew]:
+def hired(orders: Sequence[Orders], url: str, vhost: str) -> Generator[Crew]:
     """Start workers and end them at the end.
 
     They learn the URL by the environment: arguments can be read by every user of the machine, and it may hold a

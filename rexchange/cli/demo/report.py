@@ -49,7 +49,7 @@ def data(story: Story) -> dict[str, Any]:
         "publish_per_s": _rate(len(story.files.found), story.publish_s),
         "handle_per_s": _rate(_fresh(story), story.work_s),
         "lines": results.lines,
-        "bytes": results.bytes,
+        "bytes": results.size,
         "total_s": _rounded(story.total_s),
     }
 
@@ -66,12 +66,16 @@ def lines(story: Story) -> list[RenderableType]:
     verdict = (
         Text("Nothing was lost.", style="bold green")
         if not story.lost
-        else Text(f"{count(story.lost, 'message')} LOST: this is a bug in rexchange, please report it.", style="bold red")
+        else Text(
+            f"{count(story.lost, 'message')} LOST: this is a bug in rexchange, please report it.", style="bold red"
+        )
     )
     return [
         "",
         f"{head} ({'; '.join(notes)})" if notes else head,
+        "",
         _table(story),
+        "",
         Text("What happened", style="bold"),
         *[_wrapped(sentence) for sentence in _sentences(story)],
         "",
@@ -104,13 +108,14 @@ def _table(story: Story) -> RenderableType:
 
 def _sentences(story: Story) -> list[str]:
     results, found = story.results, len(story.files.found)
+    read = f"{count(results.lines, 'line')}, {results.size / 1e6:,.1f} MB, {len(results.contents):,} different contents"
     said = [
-        "Each file became one message, which went to a work queue chosen by its key file.<suffix>.<size>, and through "
-        "a second exchange to the audit log.",
+        (
+            "Each file became one message, which went to a work queue chosen by its key file.<suffix>.<size>, and "
+            "through a second exchange to the audit log."
+        ),
         f"{count(found, 'message')} published to {story.server}{_speed(found, story.publish_s)}.",
-        f"{story.workers} worker processes read the files{_speed(_fresh(story), story.work_s)}: "
-        f"{count(results.lines, 'line')}, {results.bytes / 1e6:,.1f} MB, "
-        f"{count(len(results.contents), 'different content')}.",
+        f"{story.workers} worker processes read the files{_speed(_fresh(story), story.work_s)}: {read}.",
     ]
     if results.vanished:
         said.append(f"{count(results.vanished, 'file')} could not be read any more when its turn came.")
@@ -124,10 +129,9 @@ def _killing(story: Story) -> list[str]:
     again = sum(map(results.redelivered, story.layout.work))
     unexplained = results.unexplained(VICTIM)
     explained = sum(map(results.twice, story.layout.work)) - unexplained
-    said = [
-        f"Half way, worker {VICTIM} was killed (kill -9) with {count(story.held, 'message')} in hand; "
-        f"{story.done:,} of them it had done, and none acknowledged."
-    ]
+    when, in_hand = "Half way" if story.half_way else "At once", count(story.held, "message")
+    kill = f"{when}, worker {VICTIM} was killed (kill -9) with {in_hand} in hand"
+    said = [f"{kill}; {story.done:,} of them it had done, and none acknowledged."]
     if again and story.found_dead_s is not None:
         said.append(
             f"{story.found_dead_s:.1f} s later it was found dead, and {count(again, 'message')} went to the others "

@@ -29,7 +29,8 @@ class Results:
         default_factory=lambda: defaultdict[tuple[str, bytes], list[Handling]](list)
     )
     lines: int = 0
-    bytes: int = 0
+    size: int = 0
+    """Bytes of all files."""
     vanished: int = 0
     """Files that could not be read any more when their turn came."""
     contents: set[str] = field(default_factory=set[str])
@@ -39,12 +40,12 @@ class Results:
         """Take a report."""
         headers = delivery.headers
         key = (str(headers["queue"]), delivery.body)
-        worker, lines, size = headers["worker"], headers["lines"], headers["bytes"]
+        worker, lines, size = headers["worker"], headers["lines"], headers["size"]
         if not (isinstance(worker, int) and isinstance(lines, int) and isinstance(size, int)):
             raise TypeError(f"a report that no worker of ours wrote: {headers}")
         if key not in self.handled:
             self.lines += lines
-            self.bytes += max(size, 0)
+            self.size += max(size, 0)
             self.vanished += size < 0
             if size >= 0:
                 self.contents.add(str(headers["sha256"]))

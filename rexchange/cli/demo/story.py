@@ -7,7 +7,7 @@ import queue
 import secrets
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +49,8 @@ class Story:
     work_s: float = 0.0
     """From the start of the workers to the last message that nobody had held before."""
     killed: bool = False
+    half_way: bool = True
+    """Whether that was half way; at once, where there are too few files."""
     held: int = 0
     """Deliveries that the killed worker had in hand."""
     done: int = 0
@@ -85,7 +87,7 @@ def tell(run: Run, folder: Path, *, workers: int, limit: int) -> Story:
 
 
 @contextmanager
-def _server(run: Run) -> Iterator[tuple[str, str, Layout]]:
+def _server(run: Run) -> Generator[tuple[str, str, Layout]]:
     """Yield URL, vhost and layout: of a server in a temporary folder, or of the one that was given."""
     vhost = run.options.vhost or VHOST
     if run.options.url:
@@ -96,7 +98,7 @@ def _server(run: Run) -> Iterator[tuple[str, str, Layout]]:
 
 
 @contextmanager
-def _progress(run: Run) -> Iterator[Progress]:
+def _progress(run: Run) -> Generator[Progress]:
     screen = console(stderr=True)
     columns = (TextColumn("{task.description:<12}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=screen, transient=True, disable=run.json or not screen.is_terminal) as progress:
@@ -116,7 +118,7 @@ def _orders(story: Story) -> list[Orders]:
     total, workers = len(story.files.found), story.workers
     # So small that the others, when they pause, have left enough for the victim to reach its half.
     prefetch = max(1, min(_MOST_PREFETCH, total // (8 * workers)))
-    share = total // (2 * workers) if total >= 8 * workers else 0
+    share = 0 if _few(story) else total // (2 * workers)
     root, layout = os.fspath(story.folder), story.layout
     return [
         Orders(number, root, layout.work, layout.results, prefetch, share, number == VICTIM)
@@ -124,11 +126,16 @@ def _orders(story: Story) -> list[Orders]:
     ]
 
 
+def _few(story: Story) -> bool:
+    """Whether there are so few files that the others would leave the victim nothing: then it goes first."""
+    return len(story.files.found) < 8 * story.workers
+
+
 def _publish(story: Story, broker: Broker, progress: Progress) -> None:
     """Publish a message for each file, and note in which queue it belongs."""
     found, layout = story.files.found, story.layout
     task = progress.add_task("publishing", total=len(found))
-    queue_of = dict(zip(SIZES, layout.work, strict=True))
+    queue_of = dict[str, str](zip(SIZES, layout.work, strict=True))
     start = time.monotonic()
     for at in range(0, len(found), _BATCH):
         batch = found[at : at + _BATCH]
@@ -145,7 +152,7 @@ def _watch(story: Story, broker: Broker, crew: Crew, progress: Progress) -> None
     """Let the workers work, kill one half way, and read the reports until nothing is left to do."""
     task = progress.add_task("working", total=story.results.total)
     others = [number for number in range(1, story.workers + 1) if number != VICTIM]
-    staged = len(story.files.found) < 8 * story.workers  # so few that the others would leave the victim nothing
+    staged = _few(story)
     start = last = time.monotonic()
     crew.go(*([VICTIM] if staged else [VICTIM, *others]))
     killed_at = 0.0
@@ -159,7 +166,7 @@ def _watch(story: Story, broker: Broker, crew: Crew, progress: Progress) -> None
                 if event.name == "holding":
                     killed_at = time.monotonic()
                     crew.kill(VICTIM)
-                    story.killed = True
+                    story.killed, story.half_way = True, not staged
                     story.held, story.done = event.detail
                     progress.update(task, description="one killed")
                     # Those that wait for their start need one more word than those that wait half way.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import signal
 import sys
@@ -20,6 +21,7 @@ from rexchange.errors import RexchangeError
 
 if TYPE_CHECKING:
     from rexchange import Consumer, Delivery
+    from rexchange.codec import FieldValue
 
 _CHUNK_BYTES = 1 << 20
 
@@ -107,13 +109,13 @@ class Worker:
         except OSError:
             # Gone or changed since it was found: handled all the same, and the report says so.
             size = -1
-        headers = {
+        headers: dict[str, FieldValue] = {
             "worker": self._orders.number,
             "queue": delivery.queue,
             "redelivered": delivery.redelivered,
             "sha256": digest.hexdigest(),
             "lines": lines,
-            "bytes": size,
+            "size": size,
         }
         return Message(delivery.body, routing_key=self._orders.results, headers=headers)
 
@@ -128,6 +130,8 @@ def main() -> None:
     """Work as told by stdin."""
     # Ctrl-C reaches every process of the terminal; the demo ends its workers itself, in order.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # What to think of the server's persistence is said by `rexchange ping`, and once, not by every worker.
+    logging.getLogger("rexchange.connection").setLevel(logging.ERROR)
     orders = Orders(**json.loads(sys.stdin.readline()))
     try:
         with Broker() as broker:

@@ -150,10 +150,10 @@ async def test_a_body_of_any_size_comes_back_as_it_was(broker: AsyncBroker, size
 async def test_bytearrays_and_memoryviews_are_copied(broker: AsyncBroker) -> None:
     await broker.declare_queue("q")
     body = bytearray(b"before")
-    messages = [Message(body, routing_key="q"), Message(memoryview(body), routing_key="q")]
+    group = [Message(body, routing_key="q"), Message(memoryview(body), routing_key="q")]
     body[:] = b"after!"
 
-    await broker.publish_many(messages)
+    await broker.publish_many(group)
 
     assert [message.body for message in await async_messages(broker, "q")] == [b"before"] * 2
 
@@ -179,13 +179,13 @@ async def test_a_body_of_the_default_limit_of_16_mib_fits(broker: AsyncBroker) -
 
 async def test_a_group_over_a_thousand_messages_is_too_large(broker: AsyncBroker) -> None:
     await broker.declare_queue("q")
-    messages = [Message(b"", routing_key="q")] * 1001
+    group = [Message(b"", routing_key="q")] * 1001
 
     with pytest.raises(ContentTooLarge) as caught:
-        await broker.publish_many(messages)
+        await broker.publish_many(group)
 
     assert (caught.value.size, caught.value.limit) == (1001, 1000)
-    assert await broker.publish_many(messages[1:]) == [1] * 1000
+    assert await broker.publish_many(group[1:]) == [1] * 1000
 
 
 async def test_a_group_over_the_limit_of_a_call_is_too_large(connect: Connect) -> None:

@@ -151,10 +151,10 @@ def test_a_body_of_any_size_comes_back_as_it_was(broker: Broker, size: int) -> N
 def test_bytearrays_and_memoryviews_are_copied(broker: Broker) -> None:
     broker.declare_queue("q")
     body = bytearray(b"before")
-    messages = [Message(body, routing_key="q"), Message(memoryview(body), routing_key="q")]
+    group = [Message(body, routing_key="q"), Message(memoryview(body), routing_key="q")]
     body[:] = b"after!"
 
-    broker.publish_many(messages)
+    broker.publish_many(group)
 
     assert [message.body for message in messages(broker, "q")] == [b"before"] * 2
 
@@ -180,13 +180,13 @@ def test_a_body_of_the_default_limit_of_16_mib_fits(broker: Broker) -> None:
 
 def test_a_group_over_a_thousand_messages_is_too_large(broker: Broker) -> None:
     broker.declare_queue("q")
-    messages = [Message(b"", routing_key="q")] * 1001
+    group = [Message(b"", routing_key="q")] * 1001
 
     with pytest.raises(ContentTooLarge) as caught:
-        broker.publish_many(messages)
+        broker.publish_many(group)
 
     assert (caught.value.size, caught.value.limit) == (1001, 1000)
-    assert broker.publish_many(messages[1:]) == [1] * 1000
+    assert broker.publish_many(group[1:]) == [1] * 1000
 
 
 def test_a_group_over_the_limit_of_a_call_is_too_large(connect: Connect) -> None:

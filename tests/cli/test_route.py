@@ -1,0 +1,130 @@
+"""route: the way it shows is the way that messages take."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rexchange import Broker, Exchange
+from rexchange.cli.explain import explain
+from rexchange.testing import memory_broker
+from tests.cli.conftest import Cli
+
+
+@pytest.fixture
+def _events(broker: Broker) -> None:
+    events = broker.declare_exchange("events", "topic", alternate_exchange="rest")
+    audit = broker.declare_exchange("audit", "fanout")
+    broker.declare_exchange("rest", "direct")
+    for name in ("mail", "log", "other"):
+        broker.declare_queue(name)
+    broker.bind("mail", events, "user.*.created")
+    broker.bind(audit, events, "user.#")
+    broker.bind("log", audit)
+    broker.bind("other", "rest", "odd")
+
+
+@pytest.mark.usefixtures("_events")
+def test_the_way_for_people(cli: Cli) -> None:
+    assert cli.ok("route", "events", "user.42.created").out.splitlines() == [
+        "topic exchange events < key user.42.created",
+        "├── queue mail  by user.*.created",
+        "└── fanout exchange audit  by user.#",
+        "    └── queue log  as everything",
+    ]
+    assert cli.ok("route", "events", "odd").out.splitlines() == [
+        "topic exchange events < key odd",
+        "└── direct exchange rest  its alternate exchange: nothing else matches",
+        "    └── queue other  by odd",
+    ]
+    assert "queue mail  by its name" in cli.ok("route", "", "mail").out
+
+
+@pytest.mark.usefixtures("_events")
+def test_the_way_as_json(cli: Cli) -> None:
+    found = cli.ok("route", "events", "user.42.deleted", "--json").json
+    assert found["queues"] == ["log"]
+    assert [(step["source"], step["destination"], step["binding_key"]) for step in found["steps"]] == [
+        ("events", "audit", "user.#"),
+        ("audit", "log", ""),
+    ]
+    assert found["agreed"] is True
+
+
+@pytest.mark.usefixtures("_events")
+def test_no_way(cli: Cli) -> None:
+    done = cli("route", "events", "nobody", "--json")
+    assert (done.code, done.json["queues"]) == (3, [])
+    assert done.err == "no queue: the message would be dropped\n"
+    assert cli("route", "missing", "k").code == 1
+    assert cli("route", "", "missing").code == 3
+
+
+def test_headers_and_cycles(cli: Cli, broker: Broker) -> None:
+    one, two = broker.declare_exchange("one", "headers"), broker.declare_exchange("two", "fanout")
+    broker.declare_queue("mail")
+    broker.bind("mail", one, arguments={"x-match": "any", "a": 1, "b": None})
+    broker.bind(two, one)
+    broker.bind(one, two)
+    shown = cli.ok("route", "one", "-H", "a:=1").out
+    assert "queue mail  by x-match='any', a=1, b=None" in shown
+    assert "exchange one  as everything, shown above" in shown
+    assert cli("route", "one", "-H", "a=1").code == 3
+
+
+class Changing(Broker):
+    """A broker on which somebody else changes a binding between two questions."""
+
+    def route(self, *args: Any, **kwargs: Any) -> list[str]:
+        return [*super().route(*args, **kwargs), f"new-{secrets.token_hex(2)}"]
+
+
+def test_what_changes_meanwhile_is_said(cli: Cli) -> None:
+    with Changing(cli.url) as broker:
+        broker.declare_exchange("events", "topic")
+        path = explain(broker, "events", "k", {})
+    assert not path.agreed
+    assert len(path.queues) == 1
+
+
+_words = st.sampled_from(["a", "b", "", "*", "#"])
+_keys = st.lists(_words, max_size=4).map(".".join)
+_exchanges = st.sampled_from(["d", "f", "t", "h"])
+_tables = st.dictionaries(
+    st.sampled_from(["a", "b", "x-a", "x-match"]),
+    st.sampled_from([1, 1.0, True, "1", b"1", None, ["x"], "all", "any-with-x"]),
+    max_size=3,
+)
+_bindings = st.tuples(_exchanges, st.sampled_from(["q1", "q2", "d", "f", "t", "h"]), _keys, _tables)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    bindings=st.lists(_bindings, max_size=8),
+    alternates=st.dictionaries(_exchanges, st.sampled_from(["d", "f", "t", "h", "missing"]), max_size=2),
+    asked=st.lists(st.tuples(_exchanges, _keys, _tables), min_size=1, max_size=4),
+)
+def test_it_agrees_with_the_broker(
+    bindings: list[tuple[str, str, str, dict[str, Any]]],
+    alternates: dict[str, str],
+    asked: list[tuple[str, str, dict[str, Any]]],
+) -> None:
+    types = {"d": "direct", "f": "fanout", "t": "topic", "h": "headers"}
+    modes = ("all", "any-with-x")
+    with memory_broker() as broker:
+        for name, type_ in types.items():
+            broker.declare_exchange(name, type_, alternate_exchange=alternates.get(name))
+        for name in ("q1", "q2"):
+            broker.declare_queue(name)
+        for source, destination, key, table in bindings:
+            arguments = {name: value for name, value in table.items() if name != "x-match" or value in modes}
+            broker.bind(
+                Exchange(destination, "direct") if destination in types else destination, source, key, arguments
+            )
+        for source, key, headers in asked:
+            path = explain(broker, source, key, headers)
+            assert path.agreed, (path, broker.bindings())
