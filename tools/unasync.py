@@ -76,7 +76,10 @@ class Converter:
 
 
 def tidy(text: str, name: str) -> str:
-    """Sort the imports, drop those of async words, and format, since shorter words make other line breaks; `name` finds ruff's settings."""
+    """Sort the imports, drop those of async words, and format, since shorter words make other line breaks.
+
+    `name` finds ruff's settings.
+    """
     for arguments in (["check", "--select", "I,F401", "--fix", "--exit-zero", "--quiet"], ["format", "--quiet"]):
         command = [sys.executable, "-m", "ruff", *arguments, "--stdin-filename", name, "-"]
         text = subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout

@@ -6,8 +6,12 @@ from typing import Annotated
 
 import typer
 
-from rexchange.cli import demo, listing, messages, operate, topology
+from rexchange.cli.demo import register as register_demo
+from rexchange.cli.listing import register as register_listing
+from rexchange.cli.messages import register as register_messages
+from rexchange.cli.operate import register as register_operate
 from rexchange.cli.run import JSON, RETRY_TIMEOUT, URL, VERBOSE, VHOST, Options
+from rexchange.cli.topology import register as register_topology
 
 _EPILOG = (
     "[bold]Exit codes[/bold]  0 done · 1 refused or failed · 2 wrong usage · 3 nothing there (get, consume: no "
@@ -27,8 +31,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=_EPILOG,
 )
-for group in (demo, topology, messages, listing, operate):
-    group.register(app)
+for register in (register_demo, register_topology, register_messages, register_listing, register_operate):
+    register(app)
 
 
 def _version(asked: bool) -> None:  # noqa: FBT001 - Typer calls it so

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rexchange.cli import publish
+from rexchange.cli.publish import publish
 from rexchange.cli.run import ExitCode, Run, command
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ REQUEUE = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the program."""
-    publish.register(app)
+    command(app, "publish")(publish)
     command(app, "get")(get)
     command(app, "consume")(consume)
     command(app, "purge")(purge)

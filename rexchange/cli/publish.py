@@ -10,16 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 import typer
 
 from rexchange.cli import values
-from rexchange.cli.run import Run, command
+from rexchange.cli.run import Run
 from rexchange.cli.values import HEADERS, PROPERTIES
 
 if TYPE_CHECKING:
     from rexchange import Broker, Message
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    command(app, "publish")(publish)
 
 
 def publish(

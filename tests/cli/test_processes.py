@@ -32,7 +32,7 @@ def test_messages_survive_from_command_to_command(tmp_path: Path) -> None:
 def test_a_consumer_that_is_told_to_end_gives_back_what_it_holds(embedded_url: str, vhost: str) -> None:
     with Broker(embedded_url, vhost=vhost) as broker:
         broker.declare_queue("mail")
-        args = [*PROGRAM, "--url", embedded_url, "--vhost", vhost, "consume", "mail"]
+        args = [*PROGRAM, "--url", embedded_url, "--vhost", vhost, "consume", "mail", "--requeue", "-n", "9"]
         with subprocess.Popen(args, stdout=subprocess.PIPE, text=True) as process:
             wait_until(lambda: len(broker.consumers()) == 1, timeout=20)
             broker.publish(b"hello", routing_key="mail")
@@ -41,7 +41,7 @@ def test_a_consumer_that_is_told_to_end_gives_back_what_it_holds(embedded_url: s
             process.send_signal(signal.SIGTERM)
             assert process.wait(10) == 143
         (info,) = broker.queues()
-        assert (info.ready, info.unacked, info.consumers) == (0, 0, 0)
+        assert (info.ready, info.unacked, info.consumers) == (1, 0, 0)
         assert broker.consumers() == []
 
 

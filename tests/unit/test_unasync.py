@@ -54,7 +54,8 @@ def test_a_line_marked_async_only_is_left_out() -> None:
 def test_files_are_written_once_and_formatted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = tmp_path / "a"
     source.mkdir()
-    (source / "x.py").write_text("import os\nimport abc\nimport asyncio\nasync def f( ):\n  await g(os, abc)\n", encoding="utf-8")
+    text = "import os\nimport abc\nimport asyncio\nasync def f( ):\n  await g(os, abc)\n"
+    (source / "x.py").write_text(text, encoding="utf-8")
     (source / "io.py").write_text("by hand\n", encoding="utf-8")
 
     def run(*, check: bool) -> int:

@@ -132,7 +132,10 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # What to think of the server's persistence is said by `rexchange ping`, and once, not by every worker.
     logging.getLogger("rexchange.connection").setLevel(logging.ERROR)
-    orders = Orders(**json.loads(sys.stdin.readline()))
+    told = sys.stdin.readline()
+    if not told:
+        return  # the demo was ended before it could say what to do
+    orders = Orders(**json.loads(told))
     try:
         with Broker() as broker:
             worker = Worker(orders, broker)
