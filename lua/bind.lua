@@ -20,6 +20,9 @@ local record = redis.call("HGET", prefix .. "exchanges", source)
 if not record then
   return refuse.reply("NOT_FOUND", "exchange", source, "no such exchange; declare it first")
 end
+if not string.match(record, "^[dfth]%d%d%d;%d+;") then
+  return refuse.reply("TOPOLOGY_LOST", "exchange", source, "its stored record is corrupt; delete it and declare it anew")
+end
 if kind == "x" then
   if redis.call("HEXISTS", prefix .. "exchanges", destination) == 0 then
     return refuse.reply("NOT_FOUND", "exchange", destination, "no such exchange; declare it first")

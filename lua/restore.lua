@@ -14,6 +14,8 @@ local queue = require("lib.queues").read(prefix, name)
 if not queue or queue.incarnation ~= incarnation then
   return 0
 end
+-- The first write is one that maxmemory never refuses; without it a full server would lose these.
+redis.call("HDEL", vhost_key, "")
 for i = 4, #ARGV, 2 do
   redis.call("XADD", prefix .. "stream:" .. name, "*", "m", ARGV[i], "b", ARGV[i + 1])
 end

@@ -113,6 +113,8 @@ def encode_table(
     table: Mapping[object, object] | Table, argument: str = "table", *, canonical: bool = False, depth: int = 0
 ) -> bytes:
     """Return the table, keys in the order given; keys are str of at most 255 bytes, else InvalidArgument."""
+    if type(table) is not dict and not isinstance(table, Mapping):
+        raise InvalidArgument(argument, table, "a dict")
     items = [
         (
             short_string(f"a key of {argument}", key),

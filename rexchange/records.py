@@ -42,7 +42,8 @@ def encode_exchange(exchange: Exchange) -> tuple[bytes, bytes]:
 def decode_exchange(name: bytes, record: bytes, *, key: bytes) -> Exchange:
     """Return the exchange of a record found in `key`; TopologyLost that names the key where it is corrupt."""
     try:
-        head, _generation, tail = record.split(b";", 2)
+        head, generation, tail = record.split(b";", 2)
+        _check_digits(generation)
         durable, auto_delete, internal = _flags_of(head[1:], 3)
         after = 1 if tail[:1] == b"-" else read_netstring(tail, 0, "the alternate exchange")[1]
         arguments = decode_table(tail[after:], "the arguments")
@@ -64,7 +65,8 @@ def encode_queue(queue: Queue) -> tuple[bytes, bytes]:
 def decode_queue(name: bytes, record: bytes, *, key: bytes, message_count: int = 0, consumer_count: int = 0) -> Queue:
     """Return the queue of a record found in `key`; TopologyLost that names the key where it is corrupt."""
     try:
-        head, incarnation, _timeout, tail = record.split(b";", 3)
+        head, incarnation, timeout, tail = record.split(b";", 3)
+        _check_digits(timeout)
         durable, auto_delete = _flags_of(head, 2)
         owner, after = read_netstring(tail, 0, "the owner")
         return Queue(
@@ -126,6 +128,12 @@ def unpack_destinations(packed: bytes) -> list[tuple[DestinationKind, str]]:
         name, at = read_netstring(packed, at + 1, "packed destinations")
         found.append((kind, name.decode("utf-8", "backslashreplace")))
     return found
+
+
+def _check_digits(*numbers: bytes) -> None:
+    """Refuse what scripts would not take for a number either: both sides must find the same records corrupt."""
+    if not all(number.isdigit() for number in numbers):
+        raise ValueError(numbers)
 
 
 def _flags_of(raw: bytes, length: int) -> list[bool]:

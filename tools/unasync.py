@@ -43,10 +43,8 @@ RULES = (
     (r"\b(?:Awaitable\[|Coroutine\[Any, Any, )((?:[^\[\]]|\[[^\[\]]*\])*)\]", r"\1"),
     (r"\bAsyncConnection\b", "SyncConnection"),  # of server: one floor knows both colours
     (r"\bAsync(?=[A-Z])", ""),  # AsyncBroker, AsyncDelivery, AsyncIterator, AsyncExitStack ...
-    (r"\basynccontextmanager\b", "contextmanager"),
     (r"\banext\(", "next("),
     (r"\baclose\b", "close"),
-    (r"\bredis\.asyncio\b", "redis"),
     (r"\b_async\b", "_sync"),  # rexchange._async
     (r"\basync_\b", "sync_"),  # tests.conformance.async_
     (r"\basync_(?=[a-z])", ""),  # async_memory_broker

@@ -9,6 +9,9 @@ end
 --- A new generation makes the cached routes of this exchange, and of no other, unreachable.
 local function touch(prefix, source, record)
   local head, tail = string.match(record, "^(%l%d%d%d;)%d+(;.*)$")
+  if not head then
+    return -- corrupt: nothing is routed by it, and taking its bindings away is how one repairs it
+  end
   local generation = string.format("%.0f", redis.call("HINCRBY", prefix .. "vhost", "next", 1))
   redis.call("HSET", prefix .. "exchanges", source, head .. generation .. tail)
 end

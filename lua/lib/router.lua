@@ -14,7 +14,7 @@ function M.exchange(calls, name)
     local record = redis.call("HGET", calls.prefix .. "exchanges", name)
     known = false
     if record then
-      local kind, internal, generation, rest = string.match(record, "^(%l)%d%d(%d);(%d+);()")
+      local kind, internal, generation, rest = string.match(record, "^([dfth])%d%d(%d);(%d+);()")
       if not kind then
         calls.corrupt = name
         return false

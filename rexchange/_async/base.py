@@ -94,7 +94,11 @@ class AsyncBase:
 
     async def __aenter__(self) -> Self:
         """Connect."""
-        return await self.open()
+        try:
+            return await self.open()
+        except BaseException:
+            await self.aclose()  # `with` does not leave what it did not enter: the connection would stay open
+            raise
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from rexchange.codec import Table
     from rexchange.hooks import Hooks
     from rexchange.protocol.consume import Entry, Kind
-    from rexchange.protocol.settle import Verdict
+    from rexchange.protocol.settle import Batch, Verdict
 
 _log = logging.getLogger("rexchange.consume")
 
@@ -94,7 +94,7 @@ class AsyncConsumer:
         self._given: list[AsyncDelivery] = []
         self._shown = 0
         self._cancelled = False
-        # Set while a read is under way: one that was torn (Ctrl-C, a timeout's signal) may have brought what nobody saw.
+        # Set while a read is under way: one that was torn (Ctrl-C, an alarm) may have brought what nobody saw.
         self._torn = False
         self._reading_ended = False
         self._closed = False
@@ -323,9 +323,9 @@ class AsyncConsumer:
 
     async def _read(self) -> None:
         """One read: the waiting verdicts go in front of it."""
-        if self._holder.gone:
-            raise ConsumerCancelled(self._holder.gone[0], "the queue was deleted")
-        if not self._holder.registered or self._torn:
+        if self._holder.gone or not self._holder.registered or self._torn:
+            # A queue that a settle missed is deleted, which this tells, or was declared anew.
+            self._holder.gone.clear()
             await self._attach()
         wait = self._link.settings.block.total_seconds()
         if self._idle_until is not None:
@@ -333,10 +333,7 @@ class AsyncConsumer:
         self._holder.freed.clear()
         window, batch = (self.prefetch, None) if self.auto_ack else self._holder.window(self.prefetch)
         if window <= 0:
-            if batch is not None:
-                await self._holder.send(batch)
-            # Whatever is settled frees a place; the verdicts leave with the flusher.
-            await self._holder.freed.wait(wait)
+            await self._wait_for_place(batch, wait)
             return
         self._torn = True
         try:
@@ -356,6 +353,12 @@ class AsyncConsumer:
         elif entries:
             await self._receive(entries)
         self._torn = False
+
+    async def _wait_for_place(self, batch: Batch | None, wait: float) -> None:
+        """Wait until something is settled; verdicts that come meanwhile leave with the flusher."""
+        if batch is not None:
+            await self._holder.send(batch)
+        await self._holder.freed.wait(wait)
 
     async def _receive(self, entries: list[Entry]) -> None:
         holder = self._holder

@@ -42,7 +42,8 @@ class Reader:
         self._wakes = [link.keys.wake(name) for name in names]
         self._client_id = 0
         self._blocked = False
-        self._looked = False
+        # More may be given back than the last look had room for.
+        self._more = False
 
     async def read(
         self, window: int, wait: float, stopped: Callable[[], bool], batch: Batch | None = None
@@ -51,10 +52,18 @@ class Reader:
 
         Raises ConnectionLost, SessionGone, and redis-py's error of a read that was ended.
         """
-        if len(self._names) > 1:
-            if batch is not None:
-                await self._holder.send(batch)
+        managed = len(self._names) > 1
+        if batch is not None and (managed or self._more):
+            await self._holder.send(batch)
+            batch = None
+        if managed:
             return await self._read_managed(window, wait, stopped)
+        if self._more:
+            # A native read would bring new entries only to see them put back, and so on while there are any.
+            entries = await self._take(window, [b""], [])
+            self._more = len(entries) == window and any(entry.times > 1 for entry in entries)
+            if entries:
+                return entries
         blocking = self._link.facts is None or self._link.facts.blocking
         until = time.monotonic() + wait
         while True:
@@ -64,6 +73,7 @@ class Reader:
             batch = None  # while it polls, the flusher sends what is settled
             if found.token:
                 entries = await self._take(window, [found.token], found.entries)
+                self._more = len(entries) == window
                 if entries:
                     return entries
             elif found.entries:
@@ -132,9 +142,9 @@ class Reader:
     async def _learn_id(self) -> None:
         """Ask for the connection's id, by which `unblock` ends a read, and make the server know the settle.
 
-        An unknown script in front of a read would let the read come first, and its consumer hold more than its prefetch.
+        A script that is unknown there would let the read behind it come first, and the consumer exceed its prefetch.
         """
-        load = ["SCRIPT", "LOAD", scripts.load("settle").text]
+        load: list[Arg] = ["SCRIPT", "LOAD", scripts.load("settle").text]
         reply, _ = await self._wire.roundtrip([["CLIENT", "ID"], load])
         self._client_id = reply if isinstance(reply, int) else -1
 

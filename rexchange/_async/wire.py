@@ -9,7 +9,6 @@ from redis.exceptions import ReadOnlyError, ResponseError
 
 from rexchange._async import io
 from rexchange.server import failures
-from rexchange.server import failures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

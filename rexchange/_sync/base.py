@@ -95,7 +95,11 @@ class Base:
 
     def __enter__(self) -> Self:
         """Connect."""
-        return self.open()
+        try:
+            return self.open()
+        except BaseException:
+            self.close()  # `with` does not leave what it did not enter: the connection would stay open
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from rexchange.codec import Table
     from rexchange.hooks import Hooks
     from rexchange.protocol.consume import Entry, Kind
-    from rexchange.protocol.settle import Verdict
+    from rexchange.protocol.settle import Batch, Verdict
 
 _log = logging.getLogger("rexchange.consume")
 
@@ -95,7 +95,7 @@ class Consumer:
         self._given: list[Delivery] = []
         self._shown = 0
         self._cancelled = False
-        # Set while a read is under way: one that was torn (Ctrl-C, a timeout's signal) may have brought what nobody saw.
+        # Set while a read is under way: one that was torn (Ctrl-C, an alarm) may have brought what nobody saw.
         self._torn = False
         self._reading_ended = False
         self._closed = False
@@ -324,9 +324,9 @@ class Consumer:
 
     def _read(self) -> None:
         """One read: the waiting verdicts go in front of it."""
-        if self._holder.gone:
-            raise ConsumerCancelled(self._holder.gone[0], "the queue was deleted")
-        if not self._holder.registered or self._torn:
+        if self._holder.gone or not self._holder.registered or self._torn:
+            # A queue that a settle missed is deleted, which this tells, or was declared anew.
+            self._holder.gone.clear()
             self._attach()
         wait = self._link.settings.block.total_seconds()
         if self._idle_until is not None:
@@ -334,10 +334,7 @@ class Consumer:
         self._holder.freed.clear()
         window, batch = (self.prefetch, None) if self.auto_ack else self._holder.window(self.prefetch)
         if window <= 0:
-            if batch is not None:
-                self._holder.send(batch)
-            # Whatever is settled frees a place; the verdicts leave with the flusher.
-            self._holder.freed.wait(wait)
+            self._wait_for_place(batch, wait)
             return
         self._torn = True
         try:
@@ -357,6 +354,12 @@ class Consumer:
         elif entries:
             self._receive(entries)
         self._torn = False
+
+    def _wait_for_place(self, batch: Batch | None, wait: float) -> None:
+        """Wait until something is settled; verdicts that come meanwhile leave with the flusher."""
+        if batch is not None:
+            self._holder.send(batch)
+        self._holder.freed.wait(wait)
 
     def _receive(self, entries: list[Entry]) -> None:
         holder = self._holder

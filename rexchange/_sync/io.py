@@ -100,7 +100,8 @@ class Flusher:
                 self._thread.start()
 
     def _loop(self) -> None:
-        while True:
+        # Asked anew each time: what `close` set may have been cleared here, and then nobody would set it again.
+        while not self._closing.is_set():
             self._wanted.wait()
             if self._closing.wait(self._delay):
                 return

@@ -14,6 +14,7 @@ from rexchange.cli.run import ExitCode, Run, command
 if TYPE_CHECKING:
     from rexchange import Delivery
 
+_MOST_UNACKED = 2000  # the library's own limit for one consumer: more would wait for acks that never come
 QUEUE = Annotated[str, typer.Argument(help="The queue.", show_default=False)]
 BODY_ONLY = Annotated[
     bool,
@@ -83,10 +84,9 @@ def consume(
 
     Example: [bold]rexchange consume mail --timeout 10 --json[/bold]
     """
-    if requeue and limit is None:
-        raise typer.BadParameter(
-            "give --count too: what is put back would come again for ever", param_hint="'--requeue'"
-        )
+    if requeue and not 1 <= (limit or 0) <= _MOST_UNACKED:
+        wanted = f"give --count too, up to {_MOST_UNACKED:,}: what is put back would come again for ever"
+        raise typer.BadParameter(wanted, param_hint="'--requeue'")
     # What is only looked at stays unacked until the end, or it would be the next message again.
     window = limit if requeue and limit is not None else min(prefetch, limit or prefetch)
     seen = 0

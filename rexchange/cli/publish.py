@@ -33,9 +33,6 @@ def publish(
             "--lines",
             "-l",
             help="Publish each line of a file (- for standard input) as a message; empty ones are left out.",
-            exists=True,
-            dir_okay=False,
-            allow_dash=True,
         ),
     ] = None,
     header: HEADERS = None,
@@ -52,6 +49,8 @@ def publish(
     """
     if [body, file, lines].count(None) != 2:  # noqa: PLR2004 - of three, two are not given
         raise typer.BadParameter("give one of BODY, --file and --lines; - as BODY reads standard input")
+    if lines is not None and str(lines) != "-" and not lines.exists():
+        raise typer.BadParameter(f"file {str(lines)!r} does not exist", param_hint="'--lines'")
     common: dict[str, Any] = {
         "exchange": exchange,
         "routing_key": key,
@@ -101,9 +100,7 @@ def _publish_lines(run: Run, broker: Broker, path: Path, common: dict[str, Any])
             try:
                 counts = broker.publish_many([_message(line, common) for line in batch])
             except Exception:
-                run.note(
-                    f"{published:,} lines before this one were published; of the next {len(batch):,} at once, none"
-                )
+                run.note(f"{published:,} lines were published; the call that failed held {len(batch):,} more")
                 raise
             published += len(counts)
             reached += sum(counts)

@@ -62,13 +62,13 @@ def declare_queue(queue: Queue, session: str, keys: Keys, *, passive: bool = Fal
 
 def bind(binding: Binding, session: str) -> Call[bool]:
     """Bind; returns whether the binding is new."""
+    arguments = encode_table(binding.arguments, "arguments")  # first: it checks their types
     try:
         form = headers_match(binding.arguments, binding.source)
     except PreconditionFailed as error:
         # Only the server knows whether the source is a headers exchange; elsewhere x-match means nothing.
         form = b"?" + str(error).encode()
     kind, destination = _destination(binding)
-    arguments = encode_table(binding.arguments, "arguments")
     source = binding.source.encode()
     args = (session, source, kind, destination, records.encode_binding_id(binding), arguments, form)
     return Call("bind", args, flag)

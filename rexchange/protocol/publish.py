@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rexchange.codec import canonical_table, read_netstring
+from rexchange.codec import canonical_table, read_netstring, short_string
 from rexchange.errors import ContentTooLarge, ScriptError, Unroutable
 from rexchange.message import validate
 from rexchange.protocol.call import Call, Reply, refusal, texts
@@ -107,4 +107,5 @@ def _split(reply: bytes) -> list[bytes]:
 
 def route(exchange: str, routing_key: str, headers: Table | None) -> Call[list[str]]:
     """Ask which queues a message would reach; nothing is written."""
+    short_string("routing_key", routing_key)
     return Call("route", (exchange, routing_key, canonical_table(headers or {}, "headers")), texts)

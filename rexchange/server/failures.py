@@ -34,6 +34,8 @@ _NO_ROOM = {
     "NOREPLICAS": "the server has fewer good replicas than min-replicas-to-write asks for",
 }
 _IN_SCRIPT = re.compile(r"@user_script: ?\d+: -?([A-Z]{2,}) ")
+# Inside a script Redis up to 7.0 and Valkey say it without a code of its own.
+_NO_PERMISSION = ("The user executing the script can't", "ACL failure in script")
 _FAKEREDIS_NO_KEY = "requires the key to exist"
 
 
@@ -124,7 +126,7 @@ def _refusal(error: BaseException, shown: str) -> ServerRefused | None:
     """The error of a server that will not serve us however often we ask."""
     code = _code(error)
     text = reply_text(error)
-    if code == "NOPERM":
+    if code == "NOPERM" or any(words in text for words in _NO_PERMISSION):
         why = f"the account lacks a permission that rexchange needs: {text}"
     elif code in ("NOAUTH", "WRONGPASS") or isinstance(error, AuthenticationError | AuthorizationError):
         why = f"the server does not accept the user or password: {text}"

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar, cast
+from typing import TypeVar, cast, overload
 
 T = TypeVar("T")
 
@@ -32,6 +32,14 @@ def wait_until(
         time.sleep(interval)
 
 
+@overload
+async def async_wait_until(
+    predicate: Callable[[], Awaitable[T]], timeout: float = ..., interval: float = ..., message: str = ...
+) -> T: ...
+@overload
+async def async_wait_until(
+    predicate: Callable[[], T], timeout: float = ..., interval: float = ..., message: str = ...
+) -> T: ...
 async def async_wait_until(
     predicate: Callable[[], T | Awaitable[T]],
     timeout: float = TIMEOUT_S,

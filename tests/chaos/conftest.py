@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 _numbers = count(1)
 
 #: Short times, so that a test sees in a second what takes minutes at the defaults.
-SHORT = {
+SHORT: dict[str, Any] = {
     "heartbeat": timedelta(seconds=0.3),
     "session_timeout": timedelta(seconds=1.5),
     "block": timedelta(seconds=1),

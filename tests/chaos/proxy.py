@@ -6,6 +6,8 @@ that holds the rule's bytes has been done by the server when its reply is lost.
 
 from __future__ import annotations
 
+import contextlib
+import re
 import socket
 import threading
 from collections.abc import Callable
@@ -13,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 _CHUNK = 1 << 18
+_COMMAND = re.compile(rb"(?:^|\r\n)\*\d+\r\n\$")
 
 
 @dataclass
@@ -139,8 +142,8 @@ class Proxy:
                 with self._lock:
                     self._pairs.add(pair)
                 doomed: list[Rule] = []
-                _thread(lambda pair=pair, doomed=doomed: self._requests(pair, doomed))
-                _thread(lambda pair=pair, doomed=doomed: self._replies(pair, doomed))
+                _thread(self._requests, pair, doomed)
+                _thread(self._replies, pair, doomed)
 
         _thread(loop)
 
@@ -155,7 +158,7 @@ class Proxy:
                     continue
                 rule = self._hit(data)
                 if rule is not None and rule.lie is not None:
-                    client.sendall(rule.lie)
+                    client.sendall(rule.lie * len(_COMMAND.findall(data)))
                     self._tell(rule)
                     continue
                 if rule is not None:
@@ -201,14 +204,12 @@ class Proxy:
                 self.refuse()
 
 
-def _thread(work: Callable[[], None]) -> None:
-    threading.Thread(target=work, name="chaos-proxy", daemon=True).start()
+def _thread(work: Callable[..., None], *args: object) -> None:
+    threading.Thread(target=work, args=args, name="chaos-proxy", daemon=True).start()
 
 
 def _end(*sockets: socket.socket) -> None:
     for each in sockets:
-        try:
+        with contextlib.suppress(OSError):
             each.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
         each.close()

@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,8 @@ from pathlib import Path
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 KINDS = ("redis", "valkey")
 
@@ -39,6 +42,11 @@ def until(done: Callable[[], object], seconds: float, what: str = "it") -> float
             pytest.fail(f"{what} did not happen within {seconds} s")
         time.sleep(0.005)  # between two looks: what is waited for has no event of its own
     return time.monotonic() - start
+
+
+def note(figures: str) -> None:
+    """Say what was measured; pytest shows it with -s, or when the test fails."""
+    sys.stdout.write(figures + "\n")
 
 
 def free_port() -> int:
@@ -84,10 +92,10 @@ class Server:
 
     def client(self) -> redis.Redis:
         """A plain client to look from outside."""
-        return redis.Redis(port=self.port, socket_timeout=10, retry=None, protocol=2)
+        return redis.Redis(port=self.port, socket_timeout=10, retry=Retry(NoBackoff(), 0), protocol=2)
 
     def kill(self) -> None:
-        """kill -9."""
+        """Kill it with -9."""
         self._end(signal.SIGKILL)
 
     def stop(self) -> None:

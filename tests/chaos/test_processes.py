@@ -15,7 +15,7 @@ import redis
 from rexchange import Broker, Message
 from rexchange.errors import StaleDelivery
 from tests.chaos.conftest import SHORT_S, Make
-from tests.chaos.servers import Server, until
+from tests.chaos.servers import Server, note, until
 from tests.chaos.workers import crew, missing
 
 
@@ -68,7 +68,7 @@ def test_a_killed_consumers_deliveries_reach_another_within_20_s_at_default_sett
         heir = workers.start().ready()
         victim.kill()
         took = until(lambda: len(heir.got()) == 10, 25, "redelivery after the kill")
-        print(f"redelivered {took:.1f} s after kill -9")
+        note(f"redelivered {took:.1f} s after kill -9")
         assert took < 20
         assert all(got.redelivered for got in heir.got())
 
@@ -127,7 +127,10 @@ def test_a_token_in_a_dead_hand_is_posted_again(make: Make, server: Server, vhos
     broker = make()
     broker.declare_queue("q")
     holder = broker.consume("q", auto_ack=False, prefetch=1)
-    with holder, crew(tmp_path, server.url, vhost, "q", **{**SHORT_S, "block": 30.0, "socket_timeout": 40.0}) as workers:
+    with (
+        holder,
+        crew(tmp_path, server.url, vhost, "q", **{**SHORT_S, "block": 30.0, "socket_timeout": 40.0}) as workers,
+    ):
         broker.publish(b"x", routing_key="q")
         held = next(holder)
         first = workers.start().ready()
@@ -138,7 +141,7 @@ def test_a_token_in_a_dead_hand_is_posted_again(make: Make, server: Server, vhos
         held.nack(wait=True)
         second.wake()
         # Whoever of the two was woken: the first sleeps for good, the second lives.
-        took = until(lambda: second.got(), 6, "the given-back entry's second taker")
+        took = until(second.got, 6, "the given-back entry's second taker")
         assert took < SHORT_S["session_timeout"] + 2
         assert second.got()[0].redelivered
 
@@ -185,7 +188,7 @@ def test_eight_processes_handle_20000_messages_once_each(
         assert set(handled.values()) == {1}
         assert 0 < most <= prefetch
         assert samples > 20
-        print(f"prefetch {prefetch}: {count} in {took:.1f} s, most unacked {most}, {samples} samples")
+        note(f"prefetch {prefetch}: {count} in {took:.1f} s, most unacked {most}, {samples} samples")
         assert sum(1 for worker in workers.workers if worker.got()) >= 6
 
 
@@ -196,7 +199,7 @@ def test_eight_processes_with_kills_and_hangs_lose_nothing(
     choice = random.Random(8)
     broker = make()
     with crew(tmp_path, server.url, vhost, "q", **SHORT_S) as workers:
-        wanted = fill(broker, 6000)
+        wanted = fill(broker, 3000)
         for _ in range(8):
             workers.start(prefetch=choice.choice((1, 7, 100)), work=0.003)
         for worker in workers.workers:
@@ -213,7 +216,7 @@ def test_eight_processes_with_kills_and_hangs_lose_nothing(
             sleeper.wake()
         assert not missing(wanted, workers.handled())
         doubled = sum(times > 1 for times in workers.handled().values())
-        print(f"6000 messages, 3 kills, 2 stops: lost 0, handed out more than once {doubled}")
+        note(f"3000 messages, 3 kills, 2 stops: lost 0, handed out more than once {doubled}")
         assert workers.unexplained() == []
         assert pending(outside, vhost) == 0
 
@@ -231,3 +234,56 @@ def test_sessions_of_other_times_do_not_shorten_ours(make: Make, outside: redis.
     with hasty.consume("q", auto_ack=False, timeout=1.5) as consumer:
         assert list(consumer) == []
     held.ack(wait=True)
+
+
+def test_what_was_given_back_is_drained_and_the_quick_path_comes_back(
+    make: Make, outside: redis.Redis, vhost: str
+) -> None:
+    """A small prefetch before a long queue: given-back entries must not be exchanged for new ones for ever."""
+    broker = make()
+    fill(broker, 300)
+    with broker.consume("q", auto_ack=False, prefetch=12) as one:
+        held = [next(one) for _ in range(12)]
+        with broker.consume("q", auto_ack=False, prefetch=1) as two:
+            next(two).ack()
+            held[-1].nack(multiple=True, wait=True)
+            one.cancel()
+            left = []
+            for _ in range(60):
+                next(two).ack(wait=True)
+                left.append(int(outside.hget(f"rx:{{{vhost}}}:returned", "q") or 0))
+    assert left[-1] == 0
+
+
+@pytest.mark.parametrize("queues", [["q"], ["q", "r"]])
+@pytest.mark.parametrize("prefetch", [1, 3])
+def test_never_more_unacked_than_the_prefetch_while_acks_leave_by_themselves(
+    make: Make, outside: redis.Redis, vhost: str, queues: list[str], prefetch: int
+) -> None:
+    """Handlers as long as the flusher's delay: its settles and the reads race for the same places."""
+    broker = make()
+    for queue in queues:
+        broker.declare_queue(queue)
+        broker.publish_many([Message(b"x", routing_key=queue) for _ in range(150)])
+    most, done = 0, threading.Event()
+    choice = random.Random(5)
+
+    def sample() -> None:
+        nonlocal most
+        while not done.is_set():
+            pipe = outside.pipeline()
+            for queue in queues:
+                pipe.xpending(f"rx:{{{vhost}}}:stream:{queue}", "g")
+            most = max(most, sum(row["pending"] for row in pipe.execute()))
+
+    sampler = threading.Thread(target=sample)
+    sampler.start()
+    try:
+        with broker.consume(queues, auto_ack=False, prefetch=prefetch, timeout=0.3) as consumer:
+            for delivery in consumer:
+                delivery.ack()
+                done.wait(choice.choice((0, 0.004, 0.005, 0.006)))
+    finally:
+        done.set()
+        sampler.join()
+    assert 0 < most <= prefetch

@@ -40,7 +40,8 @@ def consume(job: dict[str, Any], say: Callable[[str], None]) -> None:
         # A signal handler must not take the locks that the interrupted code holds, so a thread does it.
         signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=consumer.cancel).start())
         with consumer:
-            print("ready", flush=True)
+            sys.stdout.write("ready\n")
+            sys.stdout.flush()
             for delivery in consumer:
                 say(f"got {delivery.body.decode()} {int(delivery.redelivered)} {delivery.delivery_tag}")
                 seen += 1
@@ -55,7 +56,8 @@ def publish(job: dict[str, Any], say: Callable[[str], None]) -> None:
     """Publish `count` messages in batches of `batch`; log what was confirmed."""
     batch = job.get("batch", 1)
     with Broker(job["url"], vhost=job["vhost"], **settings(job["settings"])) as broker:
-        print("ready", flush=True)
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
         for first in range(0, job["count"], batch):
             bodies = [f"{job['name']}-{i}" for i in range(first, min(first + batch, job["count"]))]
             broker.publish_many([Message(body.encode(), routing_key=job["queue"]) for body in bodies])
@@ -66,4 +68,8 @@ if __name__ == "__main__":
     work = json.loads(sys.argv[1])
     log = os.open(work["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     run = {"consume": consume, "publish": publish}[work["role"]]
-    run(work, lambda line: [os.write(log, line.encode() + b"\n"), None][1])
+
+    def write(line: str) -> None:
+        os.write(log, line.encode() + b"\n")
+
+    run(work, write)

@@ -46,7 +46,7 @@ class Worker:
         return self
 
     def kill(self) -> None:
-        """kill -9."""
+        """Kill it with -9."""
         self.harmed = True
         self.process.kill()
         self.process.wait(10)

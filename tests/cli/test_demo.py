@@ -13,10 +13,14 @@ import pytest
 
 from rexchange import Broker
 from rexchange.cli.demo import layout, report, story
+from rexchange.cli.demo.crew import hired
 from rexchange.cli.demo.results import Handling, Results
 from rexchange.cli.demo.story import Story
 from rexchange.cli.demo.walk import Files, Found, walk
-from rexchange.testing import wait_until
+from rexchange.cli.demo.worker import Orders, Worker
+from rexchange.errors import RexchangeError
+from rexchange.testing import drain, memory_broker, wait_until
+from tests.cli.conftest import Cli
 
 PROGRAM = [sys.executable, "-m", "rexchange.cli", "demo"]
 
@@ -52,7 +56,7 @@ def test_a_worker_is_killed_and_nothing_is_lost(tmp_path: Path, tmp_path_factory
     assert told["handled_twice"] == told["done_by_the_killed"] >= 1
     assert told["handled_twice_without_the_kill"] == 0
     assert told["lines"] == sum(path.read_bytes().count(b"\n") for path in (tmp_path / "files").iterdir())
-    assert list(temporary.iterdir()) == [], "the server's folder is gone"
+    assert list(temporary.glob("rexchange-demo-*")) == [], "the server's folder is gone"
 
 
 def test_one_file(tmp_path: Path) -> None:
@@ -80,8 +84,9 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
         _, told = process.communicate(timeout=15)
     assert process.returncode == 130, told
     assert "Traceback" not in told
-    assert [path.name for path in tmp_path.iterdir()] == ["files"]
-    assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+    assert list(tmp_path.glob("rexchange-demo-*")) == []
+    # One that was just being started ends by itself, a moment later, since its stdin has ended.
+    wait_until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers), timeout=10)
 
 
 def _workers(parent: int) -> list[str]:
@@ -99,6 +104,31 @@ def test_on_a_given_server_it_removes_its_queues(tmp_path: Path, embedded_url: s
     with Broker(embedded_url, vhost=vhost) as broker:
         assert broker.queues() == []
         assert broker.bindings() == []
+
+
+def test_workers_that_cannot_start_are_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("REXCHANGE_RETRY_TIMEOUT", "0.1")
+    orders = [Orders(1, str(tmp_path), ["small"], "results", 1, 0, victim=False)]
+    with hired(orders, "redis://127.0.0.1:1", "/") as crew, pytest.raises(RexchangeError, match="worker 1 did not"):
+        crew.until_ready()
+
+
+def test_a_file_that_has_gone_is_handled_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "there").write_bytes(b"one\ntwo")
+    with memory_broker() as broker:
+        broker.declare_queue("small")
+        for path in (b"there", b"gone"):
+            broker.publish(path, routing_key="small")
+        worker = Worker(Orders(1, str(tmp_path), ["small"], "results", 1, 0, victim=False), broker)
+        reports = [worker._handle(delivery).headers for delivery in drain(broker, "small")]
+    assert [(report["lines"], report["size"]) for report in reports] == [(1, 7), (0, -1)]
+
+
+def test_a_lost_message_is_a_failure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cli: Cli) -> None:
+    monkeypatch.setattr(story, "tell", lambda *_args, **_options: _story({}))
+    done = cli.bare("demo", str(tmp_path))
+    assert done.code == 1
+    assert "3 messages LOST" in done.out
 
 
 # --- walking

@@ -92,7 +92,9 @@ class Check:
         """Nobody but consumers and the given-back one own entries, and the counter says how many were given back."""
         stream = self.keys.stream(queue)
         members = [_pairs(row) for row in self.ask("XINFO", "CONSUMERS", stream, "g")]
-        self._within(f"an owner of entries of {queue!r}", {m[b"name"] for m in members if m[b"pending"]}, consumers | {b"-"})
+        self._within(
+            f"an owner of entries of {queue!r}", {m[b"name"] for m in members if m[b"pending"]}, consumers | {b"-"}
+        )
         given_back = sum(member[b"pending"] for member in members if member[b"name"] == b"-")
         counted = int(self.ask("HGET", self.keys.returned, queue) or 0)
         if given_back != counted:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -94,7 +95,7 @@ def _server(run: Run) -> Generator[tuple[str, str, Layout]]:
         yield run.options.url, vhost, Layout(f"demo-{secrets.token_hex(4)}.")
         return
     with tempfile.TemporaryDirectory(prefix="rexchange-demo-") as folder:
-        yield f"embedded://{folder}", vhost, Layout()
+        yield f"embedded://{quote(folder)}", vhost, Layout()
 
 
 @contextmanager
@@ -169,10 +170,12 @@ def _watch(story: Story, broker: Broker, crew: Crew, progress: Progress) -> None
                     story.killed, story.half_way = True, not staged
                     story.held, story.done = event.detail
                     progress.update(task, description="one killed")
-                    # Those that wait for their start need one more word than those that wait half way.
-                    crew.go(*others, *(others if staged else ()))
-                elif event.name in ("failed", "ended"):
+                    # Twice: those that wait for their start will wait half way, too.
+                    crew.go(*others, *others)
+                elif event.name in ("failed", "ended") and event.worker in alive:
                     alive.discard(event.worker)
+                    if event.worker == VICTIM and not story.killed:
+                        crew.go(*others, *others)  # it died by itself, and they would wait for it for ever
             if time.monotonic() - last > _STALLED_S or (_drained(story, broker) and not _read(story, reports)):
                 break
     story.work_s = max(story.results.last_fresh() - start, 0.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
 
@@ -16,9 +17,8 @@ async def connect(url: str, vhost: str) -> AsyncIterator[Connect]:
     """Yield a function that makes one more broker on the test's vhost; all are closed at the end."""
     async with AsyncExitStack() as stack:
 
-        async def make(**options: object) -> AsyncBroker:
-            settings = {"vhost": vhost, **options}
-            return await stack.enter_async_context(AsyncBroker(url, **settings))
+        async def make(**options: Any) -> AsyncBroker:
+            return await stack.enter_async_context(AsyncBroker(url, vhost=vhost, **options))
 
         yield make
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from rexchange import AsyncBroker
+from rexchange import AsyncBroker, AsyncConsumer
 
 T = TypeVar("T")
 Connect: TypeAlias = Callable[..., Awaitable[AsyncBroker]]
@@ -27,3 +27,9 @@ class Background(Generic[T]):
     async def result(self, timeout: float = 10.0) -> T:
         """Wait for its end, and return or raise what it did."""
         return await asyncio.wait_for(self._task, timeout)
+
+
+def is_waiting(consumer: AsyncConsumer) -> bool:
+    """Whether its read is under way; on a server that cannot block there is nothing to see, and nothing to wait for."""
+    facts = consumer._link.facts
+    return consumer._reader._blocked or (facts is not None and not facts.blocking)

@@ -7,7 +7,7 @@ import pytest
 from rexchange import AsyncBroker, AsyncDelivery, Message
 from rexchange.errors import ConsumerCancelled, InvalidArgument, NotFound
 from rexchange.testing import async_wait_until
-from tests.conformance.async_.support import Background, Connect
+from tests.conformance.async_.support import Background, Connect, is_waiting
 
 
 async def fill(broker: AsyncBroker, queue: str, count: int) -> None:
@@ -201,7 +201,7 @@ async def test_cancel_ends_the_iteration_of_a_waiting_consumer(broker: AsyncBrok
             return len([delivery async for delivery in consumer])
 
         waiting = Background(read)
-        await async_wait_until(lambda: consumer._reader._blocked or not broker._link.facts.blocking)  # type: ignore[union-attr]
+        await async_wait_until(lambda: is_waiting(consumer))
         await consumer.cancel()
 
         assert await waiting.result(timeout=3) == 0
@@ -229,7 +229,7 @@ async def test_a_consumer_is_told_when_its_queue_is_deleted(broker: AsyncBroker,
             await anext(consumer)
 
         waiting = Background(read)
-        await async_wait_until(lambda: consumer._reader._blocked or not broker._link.facts.blocking)  # type: ignore[union-attr]
+        await async_wait_until(lambda: is_waiting(consumer))
         await broker.delete_queue("q")
 
         with pytest.raises(ConsumerCancelled) as caught:

@@ -5,14 +5,19 @@ from __future__ import annotations
 import pytest
 
 from rexchange import AsyncBroker, Exchange
+from rexchange.codec import Table
 from rexchange.errors import AccessRefused, InvalidArgument, NotFound, NotSupported, PreconditionFailed
-from rexchange.message import Table
 
 
 @pytest.mark.parametrize("type_name", ["direct", "fanout", "topic", "headers"])
 async def test_a_declared_exchange_is_listed_as_declared(broker: AsyncBroker, type_name: str) -> None:
     declared = await broker.declare_exchange(
-        "x", type_name, durable=False, auto_delete=True, internal=True, arguments={"alternate-exchange": "other", "n": 1}
+        "x",
+        type_name,
+        durable=False,
+        auto_delete=True,
+        internal=True,
+        arguments={"alternate-exchange": "other", "n": 1},
     )
 
     assert declared == Exchange("x", type_name, False, True, True, {"alternate-exchange": "other", "n": 1})

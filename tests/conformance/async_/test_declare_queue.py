@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from rexchange import AsyncBroker, Message, Queue
+from rexchange.codec import Table
 from rexchange.errors import AccessRefused, InvalidArgument, NotFound, NotSupported, PreconditionFailed, ResourceLocked
-from rexchange.message import Table
 from tests.conformance.async_.support import Connect
 
 

@@ -300,7 +300,7 @@ async def test_a_dead_session_gives_back_all_it_held(connect: Connect) -> None:
     await abandon(dead)
 
     async with living.consume("q", auto_ack=False, prefetch=10, timeout=10) as rescuer:
-        found = {}
+        found: dict[bytes, bool] = {}
         while len(found) < 3:
             delivery = await anext(rescuer)
             found[delivery.body] = delivery.redelivered

@@ -33,7 +33,9 @@ async def test_an_auto_delete_queue_that_was_never_consumed_stays(broker: AsyncB
     assert (await names(broker))[0] == ["q"]
 
 
-async def test_an_auto_delete_queue_goes_when_its_consumers_broker_closes(broker: AsyncBroker, connect: Connect) -> None:
+async def test_an_auto_delete_queue_goes_when_its_consumers_broker_closes(
+    broker: AsyncBroker, connect: Connect
+) -> None:
     await broker.declare_queue("q", auto_delete=True)
     other = await connect()
     await other.consume("q").open()

@@ -1,4 +1,4 @@
-"""The walk from an exchange to queues: direct, fanout, exchange to exchange, alternate, default (RABBITMQ.md §1.1, 1.2)."""
+"""From an exchange to queues: direct, fanout, exchange to exchange, alternate, default (RABBITMQ.md §1.1, 1.2)."""
 
 from __future__ import annotations
 

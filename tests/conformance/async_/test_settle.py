@@ -80,7 +80,7 @@ async def test_nacked_messages_return_to_their_places(
         await deliveries[number - 1].nack(wait=True)
 
     left = [int(delivery.body) for delivery in await async_drain(broker, "q")]
-    assert left == sorted(order) + [4, 5]
+    assert left == [*sorted(order), 4, 5]
 
 
 async def test_a_reject_with_requeue_returns_it_too(broker: AsyncBroker, consumer: AsyncConsumer) -> None:
@@ -165,9 +165,7 @@ async def test_a_tag_that_was_never_given_out_is_unknown(
     assert (await counts(broker))[1] == 3
 
 
-async def test_a_tag_that_was_read_and_not_handed_out_is_unknown(
-    broker: AsyncBroker, consumer: AsyncConsumer
-) -> None:
+async def test_a_tag_that_was_read_and_not_handed_out_is_unknown(broker: AsyncBroker, consumer: AsyncConsumer) -> None:
     await take(consumer, 1)  # 2 and 3 wait in the consumer
 
     with pytest.raises(UnknownDeliveryTag):

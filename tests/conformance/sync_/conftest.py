@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
@@ -16,9 +17,8 @@ def connect(url: str, vhost: str) -> Iterator[Connect]:
     """Yield a function that makes one more broker on the test's vhost; all are closed at the end."""
     with ExitStack() as stack:
 
-        def make(**options: object) -> Broker:
-            settings = {"vhost": vhost, **options}
-            return stack.enter_context(Broker(url, **settings))
+        def make(**options: Any) -> Broker:
+            return stack.enter_context(Broker(url, vhost=vhost, **options))
 
         yield make
 

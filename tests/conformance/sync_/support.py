@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Generic, TypeAlias, TypeVar
 
-from rexchange import Broker
+from rexchange import Broker, Consumer
 
 T = TypeVar("T")
 Connect: TypeAlias = Callable[..., Broker]
@@ -38,3 +38,9 @@ class Background(Generic[T]):
         """Wait for its end, and return or raise what it did."""
         self._thread.join(timeout)
         return self._future.result(0)
+
+
+def is_waiting(consumer: Consumer) -> bool:
+    """Whether its read is under way; on a server that cannot block there is nothing to see, and nothing to wait for."""
+    facts = consumer._link.facts
+    return consumer._reader._blocked or (facts is not None and not facts.blocking)

@@ -8,7 +8,7 @@ import pytest
 from rexchange import Broker, Delivery, Message
 from rexchange.errors import ConsumerCancelled, InvalidArgument, NotFound
 from rexchange.testing import wait_until
-from tests.conformance.sync_.support import Background, Connect
+from tests.conformance.sync_.support import Background, Connect, is_waiting
 
 
 def fill(broker: Broker, queue: str, count: int) -> None:
@@ -202,7 +202,7 @@ def test_cancel_ends_the_iteration_of_a_waiting_consumer(broker: Broker) -> None
             return len([delivery for delivery in consumer])
 
         waiting = Background(read)
-        wait_until(lambda: consumer._reader._blocked or not broker._link.facts.blocking)  # type: ignore[union-attr]
+        wait_until(lambda: is_waiting(consumer))
         consumer.cancel()
 
         assert waiting.result(timeout=3) == 0
@@ -230,7 +230,7 @@ def test_a_consumer_is_told_when_its_queue_is_deleted(broker: Broker, several: b
             next(consumer)
 
         waiting = Background(read)
-        wait_until(lambda: consumer._reader._blocked or not broker._link.facts.blocking)  # type: ignore[union-attr]
+        wait_until(lambda: is_waiting(consumer))
         broker.delete_queue("q")
 
         with pytest.raises(ConsumerCancelled) as caught:

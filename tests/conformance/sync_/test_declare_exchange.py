@@ -6,8 +6,8 @@ from __future__ import annotations
 import pytest
 
 from rexchange import Broker, Exchange
+from rexchange.codec import Table
 from rexchange.errors import AccessRefused, InvalidArgument, NotFound, NotSupported, PreconditionFailed
-from rexchange.message import Table
 
 
 @pytest.mark.parametrize("type_name", ["direct", "fanout", "topic", "headers"])

@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 
 from rexchange import Broker, Message, Queue
+from rexchange.codec import Table
 from rexchange.errors import AccessRefused, InvalidArgument, NotFound, NotSupported, PreconditionFailed, ResourceLocked
-from rexchange.message import Table
 from tests.conformance.sync_.support import Connect
 
 

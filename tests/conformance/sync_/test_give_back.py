@@ -299,7 +299,7 @@ def test_a_dead_session_gives_back_all_it_held(connect: Connect) -> None:
     abandon(dead)
 
     with living.consume("q", auto_ack=False, prefetch=10, timeout=10) as rescuer:
-        found = {}
+        found: dict[bytes, bool] = {}
         while len(found) < 3:
             delivery = next(rescuer)
             found[delivery.body] = delivery.redelivered

@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 
 from rexchange import Broker, Message
-from rexchange.message import Table
+from rexchange.codec import Table
 
 WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 DEEP: Table = {"list": [1, "two", {"three": b"3"}], "table": {"b": 2, "a": None}}

@@ -79,7 +79,7 @@ def test_nacked_messages_return_to_their_places(broker: Broker, consumer: Consum
         deliveries[number - 1].nack(wait=True)
 
     left = [int(delivery.body) for delivery in drain(broker, "q")]
-    assert left == sorted(order) + [4, 5]
+    assert left == [*sorted(order), 4, 5]
 
 
 def test_a_reject_with_requeue_returns_it_too(broker: Broker, consumer: Consumer) -> None:

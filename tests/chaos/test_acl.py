@@ -1,0 +1,137 @@
+"""The users of docs/rexchange.acl can do their work and no more."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from rexchange import Broker, Message
+from rexchange.errors import ServerRefused
+from tests.chaos.conftest import SHORT
+from tests.chaos.servers import KINDS, Server, running, until
+
+TOO_MUCH = (
+    "FLUSHALL", "FLUSHDB", "KEYS *", "CONFIG SET maxmemory 1", "SHUTDOWN", "ACL LIST", "SCRIPT FLUSH", 
+    "DEL rx:{/}:queues", "REPLICAOF NO ONE", "HSET session:1 user 1", "HGET rx:{other}:queues q",
+)  # fmt: skip
+TOO_MUCH_FOR_A_PUBLISHER = ("XREADGROUP GROUP g c STREAMS rx:{/}:stream:q >", "XRANGE rx:{/}:stream:q - +")
+FILE = Path(__file__).parents[2] / "docs" / "rexchange.acl"
+
+
+@pytest.fixture(params=KINDS)
+def guarded(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
+    """A server with that file, and an administrator of ours who prepares the vhost."""
+    copy = tmp_path / "users.acl"
+    shutil.copy(FILE, copy)
+    # `until` in servers.py asks as the default user, whom the file turns off: here it may ping.
+    copy.write_text(copy.read_text().replace("user default off", "user default on nopass -@all +ping"))
+    with running(request.param, "--aclfile", str(copy), aof=False) as made:
+        yield made
+
+
+def connect(server: Server, user: str, **options: Any) -> Broker:
+    url = f"redis://{user}:change-me-{user}@127.0.0.1:{server.port}/0"
+    return Broker(url, vhost="/", **{**SHORT, "retry_timeout": timedelta(seconds=2), **options})
+
+
+def operate(broker: Broker) -> None:
+    for kind in ("direct", "fanout", "topic", "headers"):
+        broker.declare_exchange(kind, kind)
+    broker.declare_exchange("more", "fanout", alternate_exchange="fanout", auto_delete=True)
+    for name in ("q", "r"):
+        broker.declare_queue(name)
+        broker.bind(name, "direct", "k")
+        broker.bind(name, "fanout")
+        broker.bind(name, "topic", "a.*.#")
+        broker.bind(name, "headers", arguments={"x-match": "any", "h": 1})
+        broker.bind(broker.declare_exchange("more", passive=True), "fanout")
+    assert broker.route("topic", "a.b") == ["q", "r"]
+    assert len(broker.queues()) == 2
+    assert len(broker.exchanges()) > 5
+    assert len(broker.bindings()) > 8
+    assert broker.consumers() == []
+    broker.status()
+    broker.reap()
+
+
+def publish(broker: Broker) -> None:
+    headers = {"h": 1}
+    keys = (("", "q"), ("direct", "k"), ("fanout", ""), ("topic", "a.b.c"), ("headers", ""))
+    for exchange, key in keys:
+        assert broker.publish(b"x", exchange=exchange, routing_key=key, headers=headers) == (2 if exchange else 1)
+        broker.publish_many([Message(b"x", exchange=exchange, routing_key=key, headers=headers) for _ in range(20)])
+    assert broker.publish(b"x", routing_key="nowhere") == 0
+
+
+def consume(broker: Broker) -> None:
+    got = broker.get("q", auto_ack=False)
+    assert got is not None
+    got.nack()
+    with broker.consume("q", prefetch=5) as consumer:
+        next(consumer)
+    for queues in ("q", ["q", "r"]):
+        with broker.consume(queues, auto_ack=False, prefetch=5, timeout=0.3, renew=True) as consumer:
+            for number, delivery in enumerate(consumer):
+                if number == 3:
+                    delivery.extend()
+                if number % 7 == 0 and not delivery.redelivered:
+                    delivery.nack()
+                elif number % 7 == 1:
+                    delivery.reject()
+                else:
+                    delivery.ack()
+                if number > 40:
+                    break
+    broker.reap()
+
+
+def test_each_user_can_do_its_work(guarded: Server) -> None:
+    with connect(guarded, "operator") as operator, connect(guarded, "publisher") as publisher:
+        operate(operator)
+        publish(publisher)
+        with connect(guarded, "consumer") as consumer:
+            consume(consumer)
+            # The reaper of a consumer ends other sessions, with all that they own.
+            dead = connect(guarded, "operator", session_timeout=timedelta(seconds=0.6))
+            dead.declare_queue("own", exclusive=True)
+            dead.bind("own", "topic", "own.#")
+            dead.bind("own", "headers", arguments={"h": 2})
+            held = dead.get("q", auto_ack=False)
+            assert held is not None
+            dead._session._stop_heart()  # as if its process were gone
+            until(lambda: consumer.reap().sessions or len(operator.queues()) == 2, 5, "the reaping")
+            assert len(operator.queues()) == 2
+            # A consumer of a managed queue is woken by a publisher.
+            with consumer.consume(["q", "r"], auto_ack=False) as reader:
+                next(reader).ack()
+                publish(publisher)
+        operator.purge("q")
+        operator.unbind("q", "direct", "k")
+        operator.delete_queue("q")
+        operator.delete_queue("r")
+        operator.delete_exchange("topic")
+        operator.delete_exchange("more")
+
+
+def test_no_user_can_do_more(guarded: Server) -> None:
+    with connect(guarded, "operator") as operator:
+        operate(operator)
+    for user in ("publisher", "consumer", "operator"):
+        with redis.Redis(port=guarded.port, username=user, password=f"change-me-{user}", protocol=2) as client:
+            for command in TOO_MUCH:
+                with pytest.raises(redis.exceptions.NoPermissionError):
+                    client.execute_command(*command.split())
+    with redis.Redis(port=guarded.port, username="publisher", password="change-me-publisher", protocol=2) as client:
+        for command in TOO_MUCH_FOR_A_PUBLISHER:
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                client.execute_command(*command.split())
+    with connect(guarded, "publisher") as publisher, pytest.raises(ServerRefused, match="permission"):
+        publisher.get("q")
+    with connect(guarded, "consumer") as consumer, pytest.raises(ServerRefused, match="permission"):
+        consumer.purge("q")
