@@ -31,7 +31,7 @@ else
   local queues = require("lib.queues")
   local queue = queues.read(prefix, destination)
   if not queue then
-    return queues.missing(destination)
+    return queues.missing(prefix, destination)
   end
   local locked = queues.locked(queue, destination, session)
   if locked then

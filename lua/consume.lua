@@ -26,7 +26,7 @@ while at <= #ARGV do
   local name, count, seen = ARGV[at], tonumber(ARGV[at + 1]), {}
   local queue = queues.read(prefix, name)
   if not queue then
-    return queues.missing(name)
+    return queues.missing(prefix, name)
   end
   local refusal = queues.locked(queue, name, session) or queues.broken(prefix, name, queue)
   if refusal then

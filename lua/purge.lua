@@ -14,7 +14,7 @@ local prefix = string.sub(vhost_key, 1, -6)
 local queues = require("lib.queues")
 local queue = queues.read(prefix, name)
 if not queue then
-  return queues.missing(name)
+  return queues.missing(prefix, name)
 end
 local refusal = queues.locked(queue, name, session) or queues.broken(prefix, name, queue)
 if refusal then

@@ -19,7 +19,7 @@ while at <= #ARGV do
   end
   local known = require("lib.queues").read(prefix, name)
   if not known or known.incarnation ~= ARGV[at + 1] then
-    return require("lib.queues").missing(name)
+    return require("lib.queues").missing(prefix, name)
   end
   queues[#queues + 1] = { name = name, token = ARGV[at + 2], unseen = unseen, counts = counts, stream_key = prefix .. "stream:" .. name }
   at = at + 4 + count

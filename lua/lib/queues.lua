@@ -31,9 +31,13 @@ function M.locked(queue, name, session)
   end
 end
 
---- A refusal for a queue that is not declared (404).
-function M.missing(name)
-  return require("lib.refuse").reply("NOT_FOUND", "queue", name, "no such queue; declare it first")
+--- A refusal for a queue that is not declared (404); a vhost without any may be another server's or database's.
+function M.missing(prefix, name)
+  local hint = "no such queue; declare it first"
+  if redis.call("EXISTS", prefix .. "queues") == 0 then
+    hint = "no such queue, and this vhost has none at all: is it the right server, database and vhost?"
+  end
+  return require("lib.refuse").reply("NOT_FOUND", "queue", name, hint)
 end
 
 --- Why a queue cannot be used though it is declared (somebody else's hand, or eviction), as text; nil where it can.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
+from rexchange._async import io
 from rexchange._async.base import AsyncBase, name_of
 from rexchange.protocol import inspect, publish, tick
 
@@ -58,10 +60,21 @@ class AsyncListing(AsyncBase):
         await self._ready()
         return await self._link.follow(inspect.consumers())
 
-    async def reap(self) -> Ticked:
-        """Run the reaper until nothing is due, and return what it did; every consuming process does it by itself."""
-        ttl_ms = int(self.settings.session_timeout.total_seconds() * 1000)
-        total: Ticked = await self._run(tick.tick(ttl_ms))
-        while total.next_ms == 0:
-            total = total + await self._run(tick.tick(ttl_ms))
+    async def reap(self, *, wait: float = 0.0) -> Ticked:
+        """Run the reaper until nothing is due, and return what it did; every consuming process does it by itself.
+
+        `wait`: go on for so many seconds. Where nobody ran it for half a session's life, its first step gives every
+        session a new one, since a dead process cannot be told from one that could not reach the server: then only
+        waiting for a session_timeout ends the dead.
+        """
+        ttl = self.settings.session_timeout.total_seconds()
+        until = time.monotonic() + wait
+        total: Ticked = await self._run(tick.tick(int(ttl * 1000)))
+        while total.next_ms is not None:
+            left = until - time.monotonic()
+            if total.next_ms and left <= 0:
+                break
+            if total.next_ms:
+                await io.sleep(min(left, total.next_ms / 1000, ttl / 4))
+            total = total + await self._run(tick.tick(int(ttl * 1000)))
         return total

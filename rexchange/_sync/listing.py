@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
+from rexchange._sync import io
 from rexchange._sync.base import Base, name_of
 from rexchange.protocol import inspect, publish, tick
 
@@ -59,10 +61,21 @@ class Listing(Base):
         self._ready()
         return self._link.follow(inspect.consumers())
 
-    def reap(self) -> Ticked:
-        """Run the reaper until nothing is due, and return what it did; every consuming process does it by itself."""
-        ttl_ms = int(self.settings.session_timeout.total_seconds() * 1000)
-        total: Ticked = self._run(tick.tick(ttl_ms))
-        while total.next_ms == 0:
-            total = total + self._run(tick.tick(ttl_ms))
+    def reap(self, *, wait: float = 0.0) -> Ticked:
+        """Run the reaper until nothing is due, and return what it did; every consuming process does it by itself.
+
+        `wait`: go on for so many seconds. Where nobody ran it for half a session's life, its first step gives every
+        session a new one, since a dead process cannot be told from one that could not reach the server: then only
+        waiting for a session_timeout ends the dead.
+        """
+        ttl = self.settings.session_timeout.total_seconds()
+        until = time.monotonic() + wait
+        total: Ticked = self._run(tick.tick(int(ttl * 1000)))
+        while total.next_ms is not None:
+            left = until - time.monotonic()
+            if total.next_ms and left <= 0:
+                break
+            if total.next_ms:
+                io.sleep(min(left, total.next_ms / 1000, ttl / 4))
+            total = total + self._run(tick.tick(int(ttl * 1000)))
         return total

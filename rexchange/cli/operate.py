@@ -50,17 +50,22 @@ def route(
         raise typer.Exit(ExitCode.NOTHING)
 
 
-def reap(run: Run) -> None:
+def reap(
+    run: Run,
+    *,
+    wait: Annotated[float, typer.Option(help="Go on for so many seconds.", metavar="SECONDS", min=0)] = 0.0,
+) -> None:
     """Give back now what dead or slow consumers hold.
 
-    Every process that consumes does this by itself; it is needed where none is running.
+    Every process that consumes does this by itself; it is needed where none is running. Then --wait 20 ends dead
+    sessions too: their first 15 s after nobody looked are a grace, since Redis itself may have been away.
 
-    Example: [bold]rexchange reap[/bold]
+    Example: [bold]rexchange reap --wait 20[/bold]
     """
     from rexchange.cli.output import count  # noqa: PLC0415
 
     with run.broker() as broker:
-        done = broker.reap()
+        done = broker.reap(wait=wait)
     data = {
         "sessions": done.sessions,
         "queues": done.queues,

@@ -17,7 +17,7 @@ from tests.chaos.conftest import SHORT
 from tests.chaos.servers import KINDS, Server, running, until
 
 TOO_MUCH = (
-    "FLUSHALL", "FLUSHDB", "KEYS *", "CONFIG SET maxmemory 1", "SHUTDOWN", "ACL LIST", "SCRIPT FLUSH", 
+    "FLUSHALL", "FLUSHDB", "KEYS *", "CONFIG SET maxmemory 1", "SHUTDOWN", "ACL LIST", "SCRIPT FLUSH",
     "DEL rx:{/}:queues", "REPLICAOF NO ONE", "HSET session:1 user 1", "HGET rx:{other}:queues q",
 )  # fmt: skip
 TOO_MUCH_FOR_A_PUBLISHER = ("XREADGROUP GROUP g c STREAMS rx:{/}:stream:q >", "XRANGE rx:{/}:stream:q - +")

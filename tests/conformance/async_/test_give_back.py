@@ -10,7 +10,7 @@ import pytest
 from rexchange import AsyncBroker, AsyncDelivery, Message
 from rexchange.errors import StaleDelivery
 from rexchange.testing import async_drain, async_messages, async_wait_until
-from tests.conformance.async_.support import Background, Connect
+from tests.conformance.async_.support import Background, Connect, is_waiting
 
 SHORT = timedelta(milliseconds=150)
 
@@ -92,25 +92,31 @@ async def test_a_verdict_after_the_close_is_stale(broker: AsyncBroker) -> None:
     assert await ready(broker) == 1
 
 
-async def test_what_goes_back_reaches_a_waiting_consumer(broker: AsyncBroker, connect: Connect) -> None:
-    other = await connect()
-    await fill(broker, 1)
+async def test_a_nack_reaches_a_waiting_consumer_within_50_ms(broker: AsyncBroker) -> None:
+    await broker.declare_queue("q")
+    took = []
 
-    async with other.consume("q", auto_ack=False, timeout=10) as waiting:
-        delivery = await anext(waiting)
+    async with broker.consume("q", auto_ack=False, timeout=10) as consumer:
 
-        async with broker.consume("q", auto_ack=False, timeout=10) as consumer:
+        async def first() -> AsyncDelivery:
+            return await anext(consumer)
 
-            async def first() -> AsyncDelivery:
-                return await anext(consumer)
-
-            running = Background(first)
+        for _ in range(5):  # the best of five: other processes may want the machine too
+            await broker.publish(b"0", routing_key="q")
+            delivery = await broker.get("q", auto_ack=False)
+            assert delivery is not None
+            waiting = Background(first)
+            await async_wait_until(lambda: is_waiting(consumer))
             started = time.monotonic()
-            await delivery.nack(wait=True)
-            again = await running.result()
 
+            await delivery.nack()
+            again = await waiting.result()
+
+            took.append(time.monotonic() - started)
             assert (again.body, again.redelivered) == (b"0", True)
-            assert time.monotonic() - started < 1  # under 50 ms on an idle machine
+            await again.ack(wait=True)
+
+    assert min(took) < 0.05
 
 
 async def test_closing_a_broker_wakes_the_consumers_of_others(broker: AsyncBroker, connect: Connect) -> None:

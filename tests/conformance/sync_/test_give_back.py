@@ -11,7 +11,7 @@ import pytest
 from rexchange import Broker, Delivery, Message
 from rexchange.errors import StaleDelivery
 from rexchange.testing import drain, messages, wait_until
-from tests.conformance.sync_.support import Background, Connect
+from tests.conformance.sync_.support import Background, Connect, is_waiting
 
 SHORT = timedelta(milliseconds=150)
 
@@ -93,25 +93,31 @@ def test_a_verdict_after_the_close_is_stale(broker: Broker) -> None:
     assert ready(broker) == 1
 
 
-def test_what_goes_back_reaches_a_waiting_consumer(broker: Broker, connect: Connect) -> None:
-    other = connect()
-    fill(broker, 1)
+def test_a_nack_reaches_a_waiting_consumer_within_50_ms(broker: Broker) -> None:
+    broker.declare_queue("q")
+    took = []
 
-    with other.consume("q", auto_ack=False, timeout=10) as waiting:
-        delivery = next(waiting)
+    with broker.consume("q", auto_ack=False, timeout=10) as consumer:
 
-        with broker.consume("q", auto_ack=False, timeout=10) as consumer:
+        def first() -> Delivery:
+            return next(consumer)
 
-            def first() -> Delivery:
-                return next(consumer)
-
-            running = Background(first)
+        for _ in range(5):  # the best of five: other processes may want the machine too
+            broker.publish(b"0", routing_key="q")
+            delivery = broker.get("q", auto_ack=False)
+            assert delivery is not None
+            waiting = Background(first)
+            wait_until(lambda: is_waiting(consumer))
             started = time.monotonic()
-            delivery.nack(wait=True)
-            again = running.result()
 
+            delivery.nack()
+            again = waiting.result()
+
+            took.append(time.monotonic() - started)
             assert (again.body, again.redelivered) == (b"0", True)
-            assert time.monotonic() - started < 1  # under 50 ms on an idle machine
+            again.ack(wait=True)
+
+    assert min(took) < 0.05
 
 
 def test_closing_a_broker_wakes_the_consumers_of_others(broker: Broker, connect: Connect) -> None:
