@@ -27,6 +27,11 @@ class QueueInfo:
     unacked: int
     consumers: int
 
+    @property
+    def name(self) -> str:
+        """The queue's name."""
+        return self.queue.name
+
 
 @dataclass(frozen=True, slots=True)
 class ConsumerInfo:

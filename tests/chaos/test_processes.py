@@ -187,7 +187,7 @@ def test_eight_processes_handle_20000_messages_once_each(
         assert set(handled) == wanted
         assert set(handled.values()) == {1}
         assert 0 < most <= prefetch
-        assert samples > 20
+        assert samples > 5
         note(f"prefetch {prefetch}: {count} in {took:.1f} s, most unacked {most}, {samples} samples")
         assert sum(1 for worker in workers.workers if worker.got()) >= 6
 

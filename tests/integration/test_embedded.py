@@ -395,7 +395,7 @@ def test_a_server_that_dies_at_its_start_shows_its_log(tmp_path: Path) -> None:
     with pytest.raises(BrokerConnectionError, match=r"ended at its start:\n(.*\n)*.*[Mm]anifest"):
         embedded.acquire(folder)
     assert not valkey.is_running(folder)
-    assert embedded._uses == {}
+    assert folder not in embedded._uses  # other tests of this process may hold theirs
 
 
 def test_a_program_that_is_no_server_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rexchange import AsyncBroker, AsyncDelivery, Message
-from rexchange.errors import ConsumerCancelled, InvalidArgument, NotFound
+from rexchange.errors import ConsumerCancelled, InvalidArgument, NotFound, NotSupported
 from rexchange.testing import async_wait_until
 from tests.conformance.async_.support import Background, Connect, is_waiting
 
@@ -266,6 +266,11 @@ async def test_a_consumer_wants_at_least_one_queue(broker: AsyncBroker) -> None:
 async def test_a_negative_timeout_is_refused(broker: AsyncBroker) -> None:
     with pytest.raises(InvalidArgument):
         broker.consume("q", timeout=-1)
+
+
+async def test_a_consumer_priority_is_refused_and_not_ignored(broker: AsyncBroker) -> None:
+    with pytest.raises(NotSupported):
+        broker.consume("q", arguments={"x-priority": 5})
 
 
 async def test_a_consumer_is_listed_while_it_lives(broker: AsyncBroker) -> None:

@@ -138,6 +138,8 @@ async def test_a_body_that_is_no_json_says_so(broker: AsyncBroker) -> None:
         ({"expiration": 60_000}, InvalidArgument),
         ({"expiration": "5 "}, PreconditionFailed),
         ({"expiration": "60000"}, NotSupported),
+        ({"headers": {"CC": ["other"]}}, NotSupported),
+        ({"headers": {"BCC": ["other"]}}, NotSupported),
     ],
 )
 async def test_what_amqp_cannot_say_is_refused(broker: AsyncBroker, wrong: Any, error: type[Exception]) -> None:

@@ -43,4 +43,4 @@ class Background(Generic[T]):
 def is_waiting(consumer: Consumer) -> bool:
     """Whether its read is under way; on a server that cannot block there is nothing to see, and nothing to wait for."""
     facts = consumer._link.facts
-    return consumer._reader._blocked or (facts is not None and not facts.blocking)
+    return consumer._intake._reader._blocked or (facts is not None and not facts.blocking)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from rexchange import Broker, Delivery, Message
-from rexchange.errors import ConsumerCancelled, InvalidArgument, NotFound
+from rexchange.errors import ConsumerCancelled, InvalidArgument, NotFound, NotSupported
 from rexchange.testing import wait_until
 from tests.conformance.sync_.support import Background, Connect, is_waiting
 
@@ -267,6 +267,11 @@ def test_a_consumer_wants_at_least_one_queue(broker: Broker) -> None:
 def test_a_negative_timeout_is_refused(broker: Broker) -> None:
     with pytest.raises(InvalidArgument):
         broker.consume("q", timeout=-1)
+
+
+def test_a_consumer_priority_is_refused_and_not_ignored(broker: Broker) -> None:
+    with pytest.raises(NotSupported):
+        broker.consume("q", arguments={"x-priority": 5})
 
 
 def test_a_consumer_is_listed_while_it_lives(broker: Broker) -> None:

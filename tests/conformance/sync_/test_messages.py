@@ -139,6 +139,8 @@ def test_a_body_that_is_no_json_says_so(broker: Broker) -> None:
         ({"expiration": 60_000}, InvalidArgument),
         ({"expiration": "5 "}, PreconditionFailed),
         ({"expiration": "60000"}, NotSupported),
+        ({"headers": {"CC": ["other"]}}, NotSupported),
+        ({"headers": {"BCC": ["other"]}}, NotSupported),
     ],
 )
 def test_what_amqp_cannot_say_is_refused(broker: Broker, wrong: Any, error: type[Exception]) -> None:

@@ -1,0 +1,202 @@
+# Generated from rexchange/_async/intake.py by `python tools/unasync.py`. Do not edit.
+"""What a consumer has read and not handed out yet, and how it is kept filled through lost connections and sessions."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from redis.exceptions import RedisError
+
+from rexchange._sync import io
+from rexchange._sync.delivery import Delivery
+from rexchange._sync.reader import Reader
+from rexchange._sync.wire import ConnectionLost
+from rexchange.errors import BrokerConnectionError, ConsumerCancelled, NotFound, RexchangeError, ServerRefused
+from rexchange.protocol.call import SessionGone
+from rexchange.protocol.consume import cancel, restore
+from rexchange.server import failures
+
+if TYPE_CHECKING:
+    from rexchange._sync.delivery import Settler
+    from rexchange._sync.holder import Holder
+    from rexchange._sync.link import Link
+    from rexchange.protocol.consume import Entry
+    from rexchange.protocol.settle import Batch
+
+_log = logging.getLogger("rexchange.consume")
+
+
+class Intake:
+    """The reading half of one consumer. `fill` and `give_back` are called by one thread or task at a time."""
+
+    def __init__(
+        self, link: Link, holder: Holder, settler: Settler, *, tag: str, auto_ack: bool, prefetch: int
+    ) -> None:
+        """Nothing is read yet."""
+        self._link = link
+        self._holder = holder
+        self._settler = settler
+        self._tag = tag
+        self._auto_ack = auto_ack
+        self._prefetch = prefetch
+        self._reader = Reader(link, holder)
+        #: Deliveries read ahead, in order.
+        self.buffer: deque[Delivery] = deque()
+        #: Set by the consumer's cancel: reading ends.
+        self.stopped = False
+        self._idle_until: float | None = None
+        # Set while a read is under way: one that was torn (Ctrl-C, an alarm) may have brought what nobody saw.
+        self._torn = False
+
+    def stop(self) -> None:
+        """Read no more; a read that is under way is ended."""
+        self.stopped = True
+        self._holder.freed.set()
+        self._reader.unblock()
+
+    def close(self) -> None:
+        """Close the reading connection."""
+        self._reader.close()
+
+    def fill(self, idle_until: float | None) -> None:
+        """Bring a delivery into the buffer, or find out that the time is up. Reconnects as long as allowed."""
+        if self.buffer or self.stopped:
+            return
+        self._idle_until = idle_until
+        give_up = time.monotonic() + self._link.settings.consumer_retry_timeout.total_seconds()
+        attempt = 0
+        while not self.stopped:
+            try:
+                self._read()
+            except SessionGone:
+                self._reattach(give_up)
+            except ServerRefused:
+                raise
+            except BrokerConnectionError:
+                if time.monotonic() > give_up or self._link.closed:
+                    raise
+                self._reattach(give_up)
+            except ConnectionLost as lost:
+                pause = failures.backoff(attempt)
+                attempt += 1
+                passing = failures.is_connection_failure(lost.error) or failures.is_transient(lost.error)
+                if not passing or time.monotonic() + pause > give_up:
+                    raise failures.translate(lost.error, self._link.address, "unknown") from lost.error
+                _log.info("%s: consumer %s lost its connection (%s), reconnecting", self._link, self._tag, lost.error)
+                self._link.counters.reconnects += 1
+                io.sleep(pause)
+                self._reattach(give_up)
+            else:
+                return
+
+    def _reattach(self, give_up: float) -> None:
+        while not self.stopped:
+            try:
+                self._attach()
+            except ServerRefused:
+                raise
+            except BrokerConnectionError:
+                # One operation's limit is shorter than a consumer's: a restart of Redis must not end its consumers.
+                if time.monotonic() > give_up or self._link.closed:
+                    raise
+            else:
+                return
+
+    def _attach(self) -> None:
+        try:
+            self._holder.attach()
+        except NotFound as error:
+            raise ConsumerCancelled(error.name, "the queue was deleted") from error
+        self._torn = False
+
+    def _read(self) -> None:
+        """One read: the waiting verdicts go in front of it."""
+        if self._holder.gone or not self._holder.registered or self._torn:
+            # A queue that a settle missed is deleted, which this tells, or was declared anew.
+            self._holder.gone.clear()
+            self._attach()
+        settings = self._link.settings
+        # A read ends before its session can be reaped: what a frozen process is handed after that, nobody looks for.
+        wait = min(settings.block, settings.session_timeout / 2).total_seconds()
+        if self._idle_until is not None:
+            wait = min(wait, max(self._idle_until - time.monotonic(), 0.0))
+        self._holder.freed.clear()
+        window, batch = (self._prefetch, None) if self._auto_ack else self._holder.window(self._prefetch)
+        if window <= 0:
+            self._wait_for_place(batch, wait)
+            return
+        self._torn = True
+        try:
+            entries = self._reader.read(window, wait, lambda: self.stopped, batch)
+        except RedisError as error:
+            if failures.is_transient(error):
+                raise ConnectionLost(error, sent=False) from error
+            if not failures.is_unblocked(error):
+                raise self._link.error(error) from error
+            self._attach()
+            return
+        except NotFound:
+            self._attach()  # deleted, which this tells, or declared anew
+            return
+        if entries and not self._holder.registered:
+            self._attach()  # reaped meanwhile: what was just read is given back, to be read again
+        elif entries:
+            self._receive(entries)
+        self._torn = False
+
+    def _wait_for_place(self, batch: Batch | None, wait: float) -> None:
+        """Wait until something is settled; verdicts that come meanwhile leave with the flusher."""
+        if batch is not None:
+            self._holder.send(batch)
+        self._holder.freed.wait(wait)
+
+    def _receive(self, entries: list[Entry]) -> None:
+        holder = self._holder
+        queues = holder.queues
+        tags = [holder.add(entry.queue, [entry.id])[0] for entry in entries] if len(queues) > 1 else None
+        tagged = zip(tags or holder.add(0, [entry.id for entry in entries]), entries, strict=True)
+        if not self._auto_ack:
+            self.buffer.extend(Delivery(self._settler, entry, queues[entry.queue], tag) for tag, entry in tagged)
+            return
+        deliveries = [Delivery(self._settler, entry, queues[entry.queue], tag) for tag, entry in tagged]
+        last = deliveries[-1].delivery_tag
+        stale = set((holder.settle_now(last, "ack", multiple=True, shown=last)).stale)
+        self.buffer.extend(
+            delivery
+            for delivery, entry in zip(deliveries, entries, strict=True)
+            if (entry.queue, entry.id) not in stale
+        )
+
+    def give_back(self, *, keep: bool) -> None:
+        """Give back what nobody was shown as never read; what was shown too, unless `keep` leaves it its owner's."""
+        if not self._holder.name:
+            return
+        unseen = list(self.buffer)
+        self.buffer.clear()
+        holder = self._holder
+        try:
+            if self._auto_ack:
+                self._restore(unseen)
+            else:
+                holder.drop(delivery.delivery_tag for delivery in unseen)
+                holder.flush()
+            self._link.run(cancel(holder.name, holder.queues, holder.known(), keep=keep))
+        except RexchangeError as error:
+            # The session ends with this process at the latest, and the reaper then gives back what is unacked.
+            _log.warning("%s: consumer %s could not give back its deliveries now: %s", self._link, self._tag, error)
+
+    def _restore(self, unseen: list[Delivery]) -> None:
+        """Acknowledged when they were read, but nobody saw them: without this, leaving a loop early would lose them."""
+        for index, queue in enumerate(self._holder.queues):
+            entries = [delivery.entry for delivery in unseen if delivery.queue == queue]
+            if not entries:
+                continue
+            try:
+                count = self._link.once(restore(queue, self._holder.incarnations[index], entries))
+            except ConnectionLost as lost:
+                raise failures.translate(lost.error, self._link.address, "unknown") from lost.error
+            if count < len(entries):
+                _log.warning("%s: %d messages of queue %r went with it", self._link, len(entries), queue)
