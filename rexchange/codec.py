@@ -113,7 +113,7 @@ def encode_table(
     table: Mapping[object, object] | Table, argument: str = "table", *, canonical: bool = False, depth: int = 0
 ) -> bytes:
     """Return the table, keys in the order given; keys are str of at most 255 bytes, else InvalidArgument."""
-    if type(table) is not dict and not isinstance(table, Mapping):
+    if not isinstance(table, Mapping):
         raise InvalidArgument(argument, table, "a dict")
     items = [
         (

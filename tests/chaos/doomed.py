@@ -15,7 +15,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Self
 
-from rexchange import Broker, Exchange, Message
+from rexchange import Broker, Message
 from rexchange.testing import wait_until
 
 Act = Callable[[], object]
@@ -85,7 +85,7 @@ def delete_queue(broker: Broker, job: dict[str, Any]) -> Act:
 
 
 def delete_exchange(broker: Broker, job: dict[str, Any]) -> Act:
-    broker.delete_exchange(Exchange("nobody"))
+    broker.delete_exchange("nobody")
     return lambda: broker.delete_exchange(job["name"])
 
 
@@ -115,7 +115,7 @@ def main(job: dict[str, Any]) -> None:
     if job.get("clock") == "jumping":
         jump_about()
         wait_until(lambda: abs(time.time() - time.time()) > 1)
-    settings = {name: timedelta(seconds=value) for name, value in job.get("settings", {}).items()}
+    settings: dict[str, Any] = {name: timedelta(seconds=value) for name, value in job.get("settings", {}).items()}
     with Broker(job["url"], vhost=job["vhost"], **settings) as broker:
         act = ROLES[job["role"]](broker, job)
         sys.stdout.write("ready\n")

@@ -67,8 +67,8 @@ class Server:
             binary(kind),
             *("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder)),
             *("--save", "", "--appendonly", "yes" if aof else "no", "--logfile", str(folder / "server.log")),
-            # With everysec Redis puts off its writes for up to 2 s while an fsync is slow: a kill -9 then loses confirmed
-            # messages, which is Redis's promise and not what is tested here.
+            # With everysec Redis may put off its writes for up to 2 s while an fsync is slow, so that a kill -9 loses
+            # confirmed messages: that is Redis's promise, and not what is tested here.
             *("--appendfsync", "always"),
             *("--maxmemory-policy", "noeviction", "--repl-diskless-sync-delay", "0"),
             *options,

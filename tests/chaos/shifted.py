@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import redis
 
 HOUR_MS = 3_600_000
@@ -48,13 +50,14 @@ class Keyspace:
 
     def ids(self, queue: str) -> list[tuple[int, int]]:
         """The ids of a queue's entries."""
-        found = self._client.xrange(f"{self._prefix}stream:{queue}")
+        found: Any = self._client.xrange(f"{self._prefix}stream:{queue}")
         parts = [entry_id.decode().split("-") for entry_id, _ in found]
         return [(int(ms), int(number)) for ms, number in parts]
 
     def sessions(self) -> dict[bytes, float]:
         """The sessions and their deadlines."""
-        return dict(self._client.zrange(f"{self._prefix}sessions", 0, -1, withscores=True))
+        found: Any = self._client.zrange(f"{self._prefix}sessions", 0, -1, withscores=True)
+        return dict(found)
 
     def now_ms(self) -> float:
         """The server's clock."""
@@ -77,7 +80,8 @@ class Keyspace:
 
     def lanes(self) -> dict[bytes, bytes]:
         """The state of producers."""
-        return dict(self._client.hgetall(f"{self._prefix}lanes"))
+        found: Any = self._client.hgetall(f"{self._prefix}lanes")
+        return dict(found)
 
     def age_lanes(self, by_ms: int) -> None:
         """Make the last use of every lane so much older, and the sweep due."""

@@ -137,7 +137,7 @@ def test_after_all_consumers_died_the_next_process_repairs(make: Make, doom: Doo
     assert (first.sessions, first.given_back) == (0, 3)
     assert (space.unacked("q"), space.unacked("r")) == (0, 3)
     assert space.shortest_life_ms() > 0
-    later = broker.reap(wait=5)
+    later = broker.reap(wait=1)
     assert (later.sessions, later.given_back) == (2, 3)
     for name in ("q", "r"):
         assert [(each.body, each.redelivered) for each in drain(broker, name)] == [(b"%d" % i, True) for i in range(3)]
@@ -156,12 +156,10 @@ def test_the_exclusive_queue_of_a_killed_owner_is_deleted(make: Make, doom: Doom
         wait_until(lambda: [info.queue.name for info in broker.queues()] == ["other"])
         assert time.monotonic() - start < SHORT_S["session_timeout"] + 2
         assert broker.publish(b"x", exchange="amq.fanout") == 0
-    assert broker.bindings() == [each for each in broker.bindings() if each.destination == "other"]
+    assert bound_to(broker, "amq.fanout") == set()
 
 
-def test_what_a_killed_reaper_left_the_next_one_finishes(
-    make: Make, proxy: Proxy, doom: Doom, space: Keyspace
-) -> None:
+def test_what_a_killed_reaper_left_the_next_one_finishes(make: Make, proxy: Proxy, doom: Doom, space: Keyspace) -> None:
     broker = make()
     bodies = fill(broker, "q", 450)
     doom("hold", queue="q", prefetch=450, count=450).kill()
@@ -196,7 +194,7 @@ def test_a_queues_deletion_cut_short_is_finished_by_the_next(make: Make, proxy: 
     left = bound_to(broker, "e")
     assert len(left) == 250
     for i in range(450):
-        assert broker.route("e", f"{i}").queues == (["q"] if f"{i}" in left else [])
+        assert broker.route("e", f"{i}") == (["q"] if f"{i}" in left else [])
     assert broker.declare_queue("q", passive=True).message_count == 3
     assert broker.delete_queue("q") == 3
     assert bound_to(broker, "e") == set()
@@ -263,8 +261,14 @@ def test_an_auto_ack_consumer_whose_settles_get_lost_shows_each_message_once(
 
 @pytest.mark.parametrize("written", [True, False])
 def test_auto_ack_does_not_double_what_it_writes_back(
-    make: Make, proxy: Proxy, space: Keyspace, caplog: pytest.LogCaptureFixture, written: bool
+    make: Make,
+    proxy: Proxy,
+    outside: redis.Redis,
+    space: Keyspace,
+    caplog: pytest.LogCaptureFixture,
+    written: bool,
 ) -> None:
+    outside.script_load(scripts.load("restore").text)  # or the lost reply would be that it is not known
     bodies = fill(make(), "q", 10)
     broker = make(proxy.url(), socket_timeout=timedelta(seconds=0.3))
     with caplog.at_level(logging.WARNING, "rexchange.consume"):
@@ -289,7 +293,7 @@ def mortal(request: pytest.FixtureRequest) -> Iterator[Server]:
 
 def test_sessions_outlive_an_outage_longer_than_their_life(mortal: Server) -> None:
     life = 0.6
-    options = {**SHORT, "session_timeout": timedelta(seconds=life), "heartbeat": timedelta(seconds=0.2)}
+    options: dict[str, Any] = {**SHORT, "session_timeout": timedelta(seconds=life), "heartbeat": timedelta(seconds=0.2)}
     with (
         Broker(mortal.url, vhost="v", **options) as broker,
         Broker(mortal.url, vhost="v", **options) as other,
@@ -319,22 +323,34 @@ def test_sessions_outlive_an_outage_longer_than_their_life(mortal: Server) -> No
         assert drain(broker, "q") == []
 
 
+class Front(Proxy):
+    """A name that clients use, which leads to the master of the day."""
+
+    def lead_to(self, port: int) -> None:
+        self._target = ("127.0.0.1", port)
+        self.cut_all()
+
+
 @pytest.mark.timeout(60)
-def test_a_replica_without_the_last_writes_has_lost_them(tmp_path: Path) -> None:  # noqa: ARG001 - kept apart
+def test_a_replica_without_the_last_writes_has_lost_them() -> None:
     """The replica's line lags; then the master dies and the replica is promoted: confirmed messages are gone."""
-    with running("redis") as master, Proxy(master.port) as line, Proxy(master.port) as front:
-        with running("redis", "--replicaof", "127.0.0.1", str(line.port)) as replica, replica.client() as client:
-            wait_until(lambda: client.info("replication").get("master_link_status") == "up", timeout=15)
-            with Broker(front.url(), vhost="v", **SHORT) as broker:
-                fill(broker, "q", 2)
-                with master.client() as direct:
-                    assert direct.wait(1, 5000) == 1
-                line.hold()
-                assert broker.publish(b"lost", routing_key="q") == 1
-                master.kill()
-                line.refuse()
-                client.replicaof("NO", "ONE")
-                front._target = ("127.0.0.1", replica.port)
-                front.cut_all()
-                assert broker.publish(b"after", routing_key="q") == 1
-                assert [each.body for each in drain(broker, "q")] == [b"0", b"1", b"after"]
+    with (
+        running("redis") as master,
+        Proxy(master.port) as line,
+        Front(master.port) as front,
+        running("redis", "--replicaof", "127.0.0.1", str(line.port)) as replica,
+        replica.client() as client,
+        Broker(front.url(), vhost="v", **SHORT) as broker,
+    ):
+        wait_until(lambda: client.info("replication").get("master_link_status") == "up", timeout=15)
+        fill(broker, "q", 2)
+        with master.client() as direct:
+            assert direct.wait(1, 5000) == 1
+        line.hold()
+        assert broker.publish(b"lost", routing_key="q") == 1
+        master.kill()
+        line.refuse()
+        client.replicaof("NO", "ONE")
+        front.lead_to(replica.port)
+        assert broker.publish(b"after", routing_key="q") == 1
+        assert [each.body for each in drain(broker, "q")] == [b"0", b"1", b"after"]
