@@ -5,7 +5,7 @@ READY := .venv/.ready
 WORKERS ?= 2
 # What decides and does no I/O is covered to the last branch.
 SANS_IO := rexchange/protocol/*,rexchange/scripts.py,rexchange/ledger.py,rexchange/errors.py,rexchange/topology.py,rexchange/records.py,rexchange/arguments.py,rexchange/message.py,rexchange/codec.py,rexchange/keyspace.py,rexchange/settings.py,rexchange/hooks.py
-CHECKS := check-format check-lint check-mypy check-pyright check-floors check-unasync check-luacheck check-stylua check-tests check-coverage check-wheel
+CHECKS := check-format check-lint check-mypy check-pyright check-floors check-unasync check-luacheck check-stylua check-tests check-coverage check-bench check-wheel
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench gen format clean $(CHECKS)
@@ -25,7 +25,7 @@ demo: $(READY) ## a broker, a queue, a dead consumer: what rexchange does, with 
 
 test: $(READY) ## the quick tests, on an embedded Valkey and on fakeredis (under two minutes)
 	@echo "== quick tests (make check runs them all)"
-	@$(BIN)/python -m pytest -q -n $(WORKERS) -m "not slow and not chaos"
+	@$(BIN)/python -m pytest -q -n $(WORKERS) -m "not slow and not chaos and not redis"
 
 check: $(CHECKS) ## everything CI looks at, once: format, lint, types, floors, Lua, all tests, coverage, the wheel
 	@echo "== all checks passed"
@@ -89,6 +89,10 @@ check-coverage: check-tests ## one step of check: 100 % of what decides, 95 % ov
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --include='$(SANS_IO)' --fail-under=100
 	@$(BIN)/coverage report --fail-under=95
+
+check-bench: $(READY) ## one step of check: the benchmark runs (its figures are for quiet machines)
+	@echo "== the benchmark, briefly"
+	@$(BIN)/python -m tests.bench --messages 500 --rounds 1
 
 check-wheel: $(READY) ## one step of check: build the wheel and use it in a clean venv
 	@echo "== the wheel"

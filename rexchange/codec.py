@@ -60,8 +60,8 @@ def short_string(argument: str, text: object) -> bytes:
 def encode_value(value: object, argument: str = "value", *, canonical: bool = False, depth: int = 0) -> bytes:
     """Return the typed value; `argument` names it in the InvalidArgument raised for what AMQP has no type for.
 
-    `canonical` is the form to compare by (RABBITMQ.md has none; RabbitMQ's rules): "x" equals b"x", order of keys
-    does not count.
+    `canonical` is the form to compare by (RabbitMQ's rules; docs/semantics.md, Bindings and routing): "x" equals b"x",
+    order of keys does not count.
     """
     if isinstance(value, str):
         return b"s" + utf8(argument, value)

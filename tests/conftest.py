@@ -21,7 +21,7 @@ def embedded_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     handle.release()
 
 
-@pytest.fixture(params=servers.available())
+@pytest.fixture(params=[pytest.param(kind, marks=getattr(pytest.mark, kind)) for kind in servers.available()])
 def url(request: pytest.FixtureRequest) -> Iterator[str]:
     """Yield the URL of every server there is, in turn; the fake one is new for each test."""
     if request.param == "embedded":

@@ -1,4 +1,5 @@
---- Giving entries back: they go to the pseudo-consumer `-` of the queue's group with their ids, so to their places (RABBITMQ.md §1.6).
+--- Giving entries back: they go to the pseudo-consumer `-` of the queue's group with their ids, so to their places
+-- (docs/semantics.md, Consuming and acks).
 -- Every function here begins with a write that maxmemory never refuses, so that it works when memory is full.
 local M = {}
 

@@ -1,4 +1,4 @@
---- Routing: a worklist over exchanges with a seen-set, one copy a queue whatever the paths (RABBITMQ.md §1.2).
+--- Routing: a worklist over exchanges with a seen-set, one copy a queue whatever the paths (docs/semantics.md, Bindings and routing).
 -- A `calls` table lives for one script call: parsed exchange records, match lists and routes found, topic routes to cache.
 local pack = require("lib.pack")
 local M = {}

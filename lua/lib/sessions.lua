@@ -3,7 +3,7 @@ local consumers = require("lib.consumers")
 local queues = require("lib.queues")
 local M = {}
 
---- Rows of one XPENDING page: about 0.1 ms of the server's time (REDIS.md §3f).
+--- Rows of one XPENDING page: about 0.1 ms of the server's time (docs/architecture.md, Sessions and the reaper).
 local PAGE = 100
 
 local function drain(prefix, name, consumer, budget)

@@ -1,5 +1,5 @@
 --- Topic matching by a trie in a hash: `<node>.<word>` edges, `d<node>` destinations, `c<node>` child counts, `next` the last node.
--- A key is walked as a set of nodes, so no number of `#` can blow up (RABBITMQ.md §2: the empty key has no words,
+-- A key is walked as a set of nodes, so no number of `#` can blow up (docs/semantics.md, Exchanges: the empty key has no words,
 -- empty words are kept, `*` is one word, `#` is any number). The root is node 0.
 local pack = require("lib.pack")
 local M = {}

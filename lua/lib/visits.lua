@@ -5,7 +5,7 @@ local returns = require("lib.returns")
 local clock = require("lib.clock")
 local M = {}
 
---- Rows of one page: about 0.1 ms of the server's time (REDIS.md §3f).
+--- Rows of one page: about 0.1 ms of the server's time (docs/architecture.md, Sessions and the reaper).
 local PAGE = 100
 --- A queue with more unacked than one page is not scanned more often than this.
 local PAUSE_MS, SHORT_PAUSE_MS = 1000, 20

@@ -35,7 +35,7 @@ _log = logging.getLogger("rexchange.settle")
 
 
 class Holder:
-    """The owner of deliveries, under one name after another: a new one for each connection it reads on (DESIGN §5).
+    """The owner of deliveries, under one name after another: a new one for each connection it reads on.
 
     `_mutex` guards the ledger and the batches for a few lines (other threads settle, the heartbeat renews);
     `_sending` is held while verdicts travel, so that a change of names never overtakes them.

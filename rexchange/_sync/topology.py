@@ -38,7 +38,7 @@ class Topology(Base):
         alternate_exchange: str | None = None,
         arguments: Table | None = None,
     ) -> Exchange:
-        """Declare an exchange, or with `passive` look whether it is there (RABBITMQ.md §1.1; AMQP exchange.declare).
+        """Declare an exchange, or with `passive` look whether it is there (AMQP exchange.declare; docs/semantics.md).
 
         `type`: direct, fanout, topic or headers. `alternate_exchange` is x-argument "alternate-exchange".
         Raises PreconditionFailed where it is declared otherwise, NotFound (passive), AccessRefused ("amq." names).
@@ -65,7 +65,7 @@ class Topology(Base):
         ack_timeout: timedelta | None = None,
         arguments: Table | None = None,
     ) -> Queue:
-        """Declare a queue, or with `passive` look whether it is there (RABBITMQ.md §1.3; AMQP queue.declare).
+        """Declare a queue, or with `passive` look whether it is there (AMQP queue.declare; docs/semantics.md).
 
         An empty name asks for one of the broker's own choice. `exclusive`: it is this Broker's alone and goes with it.
         `ack_timeout` is x-argument "x-consumer-timeout" (ms). The queue returned knows its ready message_count and its

@@ -32,7 +32,7 @@ def open_vhost(epoch: bytes) -> Call[bytes]:
 
 
 def declare_exchange(exchange: Exchange, keys: Keys, *, passive: bool = False) -> Call[Exchange]:
-    """Declare; decoding raises PreconditionFailed where it is declared otherwise (RABBITMQ.md §1.1)."""
+    """Declare; decoding raises PreconditionFailed where it is declared otherwise (AMQP exchange.declare)."""
     name = exchange.name.encode()
     head, tail = records.encode_exchange(exchange)
 
@@ -46,7 +46,7 @@ def declare_exchange(exchange: Exchange, keys: Keys, *, passive: bool = False) -
 
 
 def declare_queue(queue: Queue, session: str, keys: Keys, *, passive: bool = False) -> Call[Queue]:
-    """Declare; decoding raises PreconditionFailed or ResourceLocked where it is declared otherwise (§1.3)."""
+    """Declare; decoding raises PreconditionFailed, ResourceLocked where it is another one (AMQP queue.declare)."""
     name = queue.name.encode()
     head, tail = records.encode_queue(queue)
 

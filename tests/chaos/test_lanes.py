@@ -1,4 +1,4 @@
-"""Publishing through faults: exactly one copy, or an error that says what is known (DESIGN §4)."""
+"""Publishing through faults: exactly one copy, or an error that says what is known (docs/architecture.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""RabbitMQ's routing written down a second time, plainly, with nothing of rexchange in it (RABBITMQ.md 1.2 and 2)."""
+"""RabbitMQ's routing written down a second time, plainly, with nothing of rexchange in it (docs/semantics.md)."""
 
 from __future__ import annotations
 

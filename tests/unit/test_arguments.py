@@ -1,4 +1,4 @@
-"""The arguments of exchanges, queues, bindings and consumers (RABBITMQ.md 1.1 to 1.3)."""
+"""The arguments of exchanges, queues, bindings and consumers (docs/semantics.md)."""
 
 from datetime import timedelta
 from typing import Any

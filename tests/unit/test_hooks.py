@@ -26,7 +26,7 @@ def test_the_hooks_of_the_base_class_let_everything_pass() -> None:
     hooks.after_publish([message], None, ValueError())
     hooks.before_deliver(delivery)
     hooks.after_deliver(delivery)
-    hooks.before_settle([delivery], "ack")
+    hooks.before_settle([1], "ack")
     hooks.after_settle([1, 2], "reject", [2])
 
 

@@ -1,4 +1,4 @@
-"""Names, types and equivalence of exchanges, queues and bindings (RABBITMQ.md 1.1 to 1.3)."""
+"""Names, types and equivalence of exchanges, queues and bindings (docs/semantics.md)."""
 
 import pytest
 

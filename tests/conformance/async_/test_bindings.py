@@ -1,4 +1,4 @@
-"""Binding and unbinding: identity, what is missing, what is refused (RABBITMQ.md §1.2)."""
+"""Binding and unbinding: identity, what is missing, what is refused (docs/semantics.md, Bindings and routing)."""
 
 from __future__ import annotations
 

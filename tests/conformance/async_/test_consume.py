@@ -1,4 +1,4 @@
-"""Consuming: what is delivered, in which order, until when (RABBITMQ.md §1.6)."""
+"""Consuming: what is delivered, in which order, until when (docs/semantics.md, Consuming and acks)."""
 
 from __future__ import annotations
 

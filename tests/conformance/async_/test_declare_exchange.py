@@ -1,4 +1,4 @@
-"""Declaring and deleting exchanges (RABBITMQ.md §1.1)."""
+"""Declaring and deleting exchanges (docs/semantics.md, Exchanges)."""
 
 from __future__ import annotations
 

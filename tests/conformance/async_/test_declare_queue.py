@@ -1,4 +1,4 @@
-"""Declaring and deleting queues (RABBITMQ.md §1.3)."""
+"""Declaring and deleting queues (docs/semantics.md, Queues)."""
 
 from __future__ import annotations
 

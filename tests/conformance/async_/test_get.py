@@ -1,4 +1,4 @@
-"""`get`: one message at a time, without a consumer (RABBITMQ.md §1.6, basic.get)."""
+"""`get`: one message at a time, without a consumer (docs/semantics.md, Consuming and acks)."""
 
 from __future__ import annotations
 

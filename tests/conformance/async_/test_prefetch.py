@@ -1,4 +1,4 @@
-"""Prefetch: never more unacked than that, over all queues of a consumer (RABBITMQ.md §1.6)."""
+"""Prefetch: never more unacked than that, over all queues of a consumer (docs/semantics.md, Consuming and acks)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Publishing: groups, counts, order, limits (RABBITMQ.md §1.5)."""
+"""Publishing: groups, counts, order, limits (docs/semantics.md, Publishing)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From an exchange to queues: direct, fanout, exchange to exchange, alternate, default (RABBITMQ.md §1.1, 1.2)."""
+"""From an exchange to queues: direct, fanout, exchange to exchange, alternate, default (docs/semantics.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Headers exchanges (RABBITMQ.md §1.1, the table of headers matching)."""
+"""Headers exchanges (docs/semantics.md, Exchanges)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Topic exchanges (RABBITMQ.md §2; every row was seen on a live RabbitMQ)."""
+"""Topic exchanges (docs/semantics.md, Exchanges; every row was seen on a live RabbitMQ)."""
 
 from __future__ import annotations
 

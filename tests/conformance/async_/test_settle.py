@@ -1,4 +1,4 @@
-"""Ack, nack, reject: what becomes of a delivery (RABBITMQ.md §1.6)."""
+"""Ack, nack, reject: what becomes of a delivery (docs/semantics.md, Consuming and acks)."""
 
 from __future__ import annotations
 

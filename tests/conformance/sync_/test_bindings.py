@@ -1,5 +1,5 @@
 # Generated from tests/conformance/async_/test_bindings.py by `python tools/unasync.py`. Do not edit.
-"""Binding and unbinding: identity, what is missing, what is refused (RABBITMQ.md §1.2)."""
+"""Binding and unbinding: identity, what is missing, what is refused (docs/semantics.md, Bindings and routing)."""
 
 from __future__ import annotations
 

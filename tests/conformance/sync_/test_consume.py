@@ -1,5 +1,5 @@
 # Generated from tests/conformance/async_/test_consume.py by `python tools/unasync.py`. Do not edit.
-"""Consuming: what is delivered, in which order, until when (RABBITMQ.md §1.6)."""
+"""Consuming: what is delivered, in which order, until when (docs/semantics.md, Consuming and acks)."""
 
 from __future__ import annotations
 

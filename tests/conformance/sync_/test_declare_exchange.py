@@ -1,5 +1,5 @@
 # Generated from tests/conformance/async_/test_declare_exchange.py by `python tools/unasync.py`. Do not edit.
-"""Declaring and deleting exchanges (RABBITMQ.md §1.1)."""
+"""Declaring and deleting exchanges (docs/semantics.md, Exchanges)."""
 
 from __future__ import annotations
 

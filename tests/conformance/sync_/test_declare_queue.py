@@ -1,5 +1,5 @@
 # Generated from tests/conformance/async_/test_declare_queue.py by `python tools/unasync.py`. Do not edit.
-"""Declaring and deleting queues (RABBITMQ.md §1.3)."""
+"""Declaring and deleting queues (docs/semantics.md, Queues)."""
 
 from __future__ import annotations
 

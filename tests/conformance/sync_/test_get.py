@@ -1,5 +1,5 @@
 # Generated from tests/conformance/async_/test_get.py by `python tools/unasync.py`. Do not edit.
-"""`get`: one message at a time, without a consumer (RABBITMQ.md §1.6, basic.get)."""
+"""`get`: one message at a time, without a consumer (docs/semantics.md, Consuming and acks)."""
 
 from __future__ import annotations
 

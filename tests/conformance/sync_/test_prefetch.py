@@ -1,5 +1,5 @@
 # Generated from tests/conformance/async_/test_prefetch.py by `python tools/unasync.py`. Do not edit.
-"""Prefetch: never more unacked than that, over all queues of a consumer (RABBITMQ.md §1.6)."""
+"""Prefetch: never more unacked than that, over all queues of a consumer (docs/semantics.md, Consuming and acks)."""
 
 from __future__ import annotations
 

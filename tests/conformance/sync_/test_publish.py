@@ -1,5 +1,5 @@
 # Generated from tests/conformance/async_/test_publish.py by `python tools/unasync.py`. Do not edit.
-"""Publishing: groups, counts, order, limits (RABBITMQ.md §1.5)."""
+"""Publishing: groups, counts, order, limits (docs/semantics.md, Publishing)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # Generated from tests/conformance/async_/test_routing.py by `python tools/unasync.py`. Do not edit.
-"""From an exchange to queues: direct, fanout, exchange to exchange, alternate, default (RABBITMQ.md §1.1, 1.2)."""
+"""From an exchange to queues: direct, fanout, exchange to exchange, alternate, default (docs/semantics.md)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # Generated from tests/conformance/async_/test_routing_headers.py by `python tools/unasync.py`. Do not edit.
-"""Headers exchanges (RABBITMQ.md §1.1, the table of headers matching)."""
+"""Headers exchanges (docs/semantics.md, Exchanges)."""
 
 from __future__ import annotations
 

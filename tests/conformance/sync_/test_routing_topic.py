@@ -1,5 +1,5 @@
 # Generated from tests/conformance/async_/test_routing_topic.py by `python tools/unasync.py`. Do not edit.
-"""Topic exchanges (RABBITMQ.md §2; every row was seen on a live RabbitMQ)."""
+"""Topic exchanges (docs/semantics.md, Exchanges; every row was seen on a live RabbitMQ)."""
 
 from __future__ import annotations
 

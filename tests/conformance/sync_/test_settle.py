@@ -1,5 +1,5 @@
 # Generated from tests/conformance/async_/test_settle.py by `python tools/unasync.py`. Do not edit.
-"""Ack, nack, reject: what becomes of a delivery (RABBITMQ.md §1.6)."""
+"""Ack, nack, reject: what becomes of a delivery (docs/semantics.md, Consuming and acks)."""
 
 from __future__ import annotations
 
