@@ -71,6 +71,10 @@ class Ledger:
                 self.add(queue, entry_id)
         return tags
 
+    def holds(self, tag: int) -> bool:
+        """Return whether the delivery is outstanding."""
+        return tag in self._entries
+
     def entry(self, tag: int) -> Entry:
         """Return an outstanding delivery's entry; raises what `settle` raises."""
         entry = self._entries.get(tag)

@@ -175,6 +175,8 @@ class AsyncConsumer:
             if self._intake.stopped:
                 await self._end_reading()
                 return None
+            if self._intake.buffer and not self._holder.registered:
+                await self._flight.run(self._intake.sort_out)
             try:
                 delivery = self._intake.buffer.popleft()
             except IndexError:

@@ -176,6 +176,8 @@ class Consumer:
             if self._intake.stopped:
                 self._end_reading()
                 return None
+            if self._intake.buffer and not self._holder.registered:
+                self._flight.run(self._intake.sort_out)
             try:
                 delivery = self._intake.buffer.popleft()
             except IndexError:

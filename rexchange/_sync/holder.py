@@ -149,6 +149,11 @@ class Holder:
         with self._mutex:
             return self.ledger.add_many(queue, ids)
 
+    def holds(self, tag: int) -> bool:
+        """Whether a delivery is outstanding, as far as we know."""
+        with self._mutex:
+            return self.ledger.holds(tag)
+
     def known(self) -> list[list[bytes]]:
         """Return the ids of each queue that the user was shown or will be, verdicts on their way included."""
         with self._mutex:

@@ -92,6 +92,15 @@ class Intake:
             else:
                 return
 
+    def sort_out(self) -> None:
+        """Drop what was read ahead and given back since, when the session was reaped: it is handed out again."""
+        if self._auto_ack or self._holder.registered:
+            return
+        self._reattach(time.monotonic() + self._link.settings.consumer_retry_timeout.total_seconds())
+        kept = [delivery for delivery in self.buffer if self._holder.holds(delivery.delivery_tag)]
+        self.buffer.clear()
+        self.buffer.extend(kept)
+
     def _reattach(self, give_up: float) -> None:
         while not self.stopped:
             try:

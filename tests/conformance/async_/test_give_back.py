@@ -9,8 +9,10 @@ import pytest
 
 from rexchange import AsyncBroker, AsyncDelivery, Message
 from rexchange.errors import StaleDelivery
+from rexchange.keyspace import Keys
 from rexchange.testing import async_drain, async_messages, async_wait_until
 from tests.conformance.async_.support import Background, Connect, is_waiting
+from tests.support.servers import Bare
 
 SHORT = timedelta(milliseconds=150)
 
@@ -356,3 +358,31 @@ async def test_reap_says_what_it_did(connect: Connect) -> None:
 
     assert given_back == 2
     assert [message.body for message in await async_messages(reaper, "q")] == [b"0", b"1", b"2"]
+
+
+async def test_what_was_read_ahead_is_not_handed_out_once_the_session_was_reaped(
+    connect: Connect, broker: AsyncBroker, ask: Bare, keys: Keys
+) -> None:
+    sleeper, other = await connect(heartbeat=timedelta(milliseconds=50)), await connect()
+    await fill(broker, 3)
+    async with sleeper.consume("q", auto_ack=False, prefetch=3, timeout=10) as consumer:
+        first = await anext(consumer)
+        session = sleeper._session.id
+        ask("ZADD", keys.sessions, 0, session)  # as if the process had slept for longer than its session lives
+
+        async def reaped() -> bool:
+            await other.reap()
+            return not sleeper._session.is_current(1) or sleeper._session.id != session
+
+        await async_wait_until(reaped)
+
+        again = [await anext(consumer) for _ in range(3)]
+        assert [(delivery.body, delivery.redelivered) for delivery in again] == [
+            (b"0", True),
+            (b"1", True),
+            (b"2", True),
+        ]
+        with pytest.raises(StaleDelivery):
+            await first.ack()
+        await again[-1].ack(multiple=True, wait=True)
+    assert await ready(broker) == 0

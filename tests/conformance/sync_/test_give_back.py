@@ -10,8 +10,10 @@ import pytest
 
 from rexchange import Broker, Delivery, Message
 from rexchange.errors import StaleDelivery
+from rexchange.keyspace import Keys
 from rexchange.testing import drain, messages, wait_until
 from tests.conformance.sync_.support import Background, Connect, is_waiting
+from tests.support.servers import Bare
 
 SHORT = timedelta(milliseconds=150)
 
@@ -355,3 +357,31 @@ def test_reap_says_what_it_did(connect: Connect) -> None:
 
     assert given_back == 2
     assert [message.body for message in messages(reaper, "q")] == [b"0", b"1", b"2"]
+
+
+def test_what_was_read_ahead_is_not_handed_out_once_the_session_was_reaped(
+    connect: Connect, broker: Broker, ask: Bare, keys: Keys
+) -> None:
+    sleeper, other = connect(heartbeat=timedelta(milliseconds=50)), connect()
+    fill(broker, 3)
+    with sleeper.consume("q", auto_ack=False, prefetch=3, timeout=10) as consumer:
+        first = next(consumer)
+        session = sleeper._session.id
+        ask("ZADD", keys.sessions, 0, session)  # as if the process had slept for longer than its session lives
+
+        def reaped() -> bool:
+            other.reap()
+            return not sleeper._session.is_current(1) or sleeper._session.id != session
+
+        wait_until(reaped)
+
+        again = [next(consumer) for _ in range(3)]
+        assert [(delivery.body, delivery.redelivered) for delivery in again] == [
+            (b"0", True),
+            (b"1", True),
+            (b"2", True),
+        ]
+        with pytest.raises(StaleDelivery):
+            first.ack()
+        again[-1].ack(multiple=True, wait=True)
+    assert ready(broker) == 0
