@@ -28,6 +28,17 @@ async def shielded(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     return await asyncio.shield(asyncio.ensure_future(work()))
 
 
+async def acquire(lock: asyncio.Lock, seconds: float) -> bool:
+    """Acquire a lock, unless it takes longer; whether it was acquired."""
+    if not lock.locked():
+        return await lock.acquire()
+    try:
+        async with asyncio.timeout(max(seconds, 0.0)):
+            return await lock.acquire()
+    except TimeoutError:
+        return False
+
+
 class Signal:
     """A flag to wait for."""
 

@@ -28,6 +28,11 @@ def shielded(work: Callable[[], T]) -> T:
     return work()
 
 
+def acquire(lock: threading.Lock, seconds: float) -> bool:
+    """Acquire a lock, unless it takes longer; whether it was acquired."""
+    return lock.acquire(timeout=max(seconds, 0.0))
+
+
 class Signal:
     """A flag to wait for."""
 

@@ -6,19 +6,24 @@ from __future__ import annotations
 import copy
 import logging
 import secrets
+import time
 from collections import deque
 from typing import TYPE_CHECKING
 
 from rexchange._sync import io
-from rexchange.errors import RexchangeError
+from rexchange.errors import BrokerConnectionError, RexchangeError
 from rexchange.protocol.call import ProducerClash
 from rexchange.protocol.publish import publish
 
 if TYPE_CHECKING:
     from rexchange._sync.link import Link
+    from rexchange.errors import Outcome
     from rexchange.protocol.publish import Group
 
 _log = logging.getLogger("rexchange.publish")
+
+COMPANY_S = 1.0
+"""Groups share a call when their callers give up within so many seconds of each other."""
 
 
 class _Slot:
@@ -56,30 +61,52 @@ class Publisher:
         """Publish a group and return the queues reached, a message; raises the group's own error."""
         slot = _Slot(group, deadline)
         self._waiting.append(slot)
-        io.shielded(lambda: self._drain(slot))
+        try:
+            io.shielded(lambda: self._drain(slot))
+        except BaseException:
+            self._withdraw(slot)  # interrupted (sync: KeyboardInterrupt) while it waited: nobody shall send it later
+            raise
         if isinstance(slot.answer, list):
             return slot.answer
         assert slot.answer is not None  # noqa: S101 - _drain ends only when it is set
         raise slot.answer
 
     def _drain(self, slot: _Slot) -> None:
-        """Send what waits, in order, until our own group is through: whoever has the lock sends for all."""
+        """Send what waits until our own group is through: whoever has the lock sends for all."""
         while slot.answer is None:
-            with self._lock:
+            if not io.acquire(self._lock, slot.deadline - time.monotonic()):
+                outcome: Outcome = "not_done" if self._withdraw(slot) else "unknown"
+                message = "the time was up while another publish of this Broker was under way"
+                slot.answer = BrokerConnectionError(message, address=self._link.address.display, outcome=outcome)
+                return
+            try:
                 if slot.answer is None:
-                    self._send(self._next())
+                    self._send(self._next(slot))
+            finally:
+                self._lock.release()
 
-    def _next(self) -> list[_Slot]:
+    def _withdraw(self, slot: _Slot) -> bool:
+        """Take back a group that nobody has begun to send; whether it was so."""
+        try:
+            self._waiting.remove(slot)
+        except ValueError:
+            return False
+        return True
+
+    def _next(self, mine: _Slot) -> list[_Slot]:
+        """Take our own group and, in order, those that give up no later than we: nobody waits longer than asked for."""
         settings = self._link.settings
         slots: list[_Slot] = []
         count = size = 0
-        while self._waiting:
-            group = self._waiting[0].group
-            count += len(group.messages)
-            size += group.size
+        for slot in list(self._waiting):
+            if slot.deadline > mine.deadline + COMPANY_S:
+                continue
+            count += len(slot.group.messages)
+            size += slot.group.size
             if slots and (count > settings.max_batch or size > settings.max_call):
                 break
-            slots.append(self._waiting.popleft())
+            if self._withdraw(slot):
+                slots.append(slot)
         return slots
 
     def _send(self, slots: list[_Slot]) -> None:
@@ -96,7 +123,8 @@ class Publisher:
         except BaseException as error:
             # Only sync: KeyboardInterrupt ends this thread's publish; its neighbours must not wait for ever.
             for slot in slots:
-                slot.answer = RexchangeError(f"the publish was interrupted ({type(error).__name__}): outcome unknown")
+                message = f"the publish was interrupted ({type(error).__name__})"
+                slot.answer = BrokerConnectionError(message, address=self._link.address.display, outcome="unknown")
             raise
         for slot, answer in zip(slots, answers, strict=True):
             slot.answer = answer

@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from rexchange import AsyncBroker, Message
-from rexchange.errors import AccessRefused, ContentTooLarge, InvalidArgument, NotFound, Unroutable
+from rexchange.errors import (
+    AccessRefused,
+    BrokerConnectionError,
+    ContentTooLarge,
+    InvalidArgument,
+    NotFound,
+    Unroutable,
+)
 from rexchange.testing import async_drain, async_messages
 from tests.conformance.async_.support import Background, Connect
 
@@ -212,3 +219,14 @@ async def test_a_closed_broker_publishes_nothing(connect: Connect, broker: Async
         await other.publish(b"", routing_key="q")
 
     assert await async_messages(broker, "q") == []
+
+
+async def test_a_publish_gives_up_in_time_while_another_is_under_way(broker: AsyncBroker) -> None:
+    await broker.declare_queue("q")
+    async with broker._publisher._lock:  # as if another caller's publish waited for a server that is away
+        with pytest.raises(BrokerConnectionError) as caught:
+            await broker.publish(b"late", routing_key="q", timeout=0.05)
+    assert caught.value.outcome == "not_done"
+
+    await broker.publish(b"next", routing_key="q")
+    assert [message.body for message in await async_messages(broker, "q")] == [b"next"]

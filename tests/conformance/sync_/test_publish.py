@@ -6,7 +6,14 @@ from __future__ import annotations
 import pytest
 
 from rexchange import Broker, Message
-from rexchange.errors import AccessRefused, ContentTooLarge, InvalidArgument, NotFound, Unroutable
+from rexchange.errors import (
+    AccessRefused,
+    BrokerConnectionError,
+    ContentTooLarge,
+    InvalidArgument,
+    NotFound,
+    Unroutable,
+)
 from rexchange.testing import drain, messages
 from tests.conformance.sync_.support import Background, Connect
 
@@ -213,3 +220,14 @@ def test_a_closed_broker_publishes_nothing(connect: Connect, broker: Broker) -> 
         other.publish(b"", routing_key="q")
 
     assert messages(broker, "q") == []
+
+
+def test_a_publish_gives_up_in_time_while_another_is_under_way(broker: Broker) -> None:
+    broker.declare_queue("q")
+    with broker._publisher._lock:  # as if another caller's publish waited for a server that is away
+        with pytest.raises(BrokerConnectionError) as caught:
+            broker.publish(b"late", routing_key="q", timeout=0.05)
+    assert caught.value.outcome == "not_done"
+
+    broker.publish(b"next", routing_key="q")
+    assert [message.body for message in messages(broker, "q")] == [b"next"]
