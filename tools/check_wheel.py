@@ -28,8 +28,8 @@ assert len(linked) == int(sys.argv[1]), [script.name for script in linked]
 
 with Broker("memory://") as broker:
     broker.declare_queue("wheel")
-    broker.publish("", "wheel", Message(b"hello"))
-    delivery = broker.get("wheel")
+    broker.publish_many([Message(b"hello", routing_key="wheel")])
+    delivery = broker.get("wheel", auto_ack=False)
     assert delivery is not None
     assert delivery.body == b"hello", delivery
     delivery.ack()

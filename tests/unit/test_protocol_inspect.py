@@ -60,7 +60,7 @@ def test_an_empty_listing() -> None:
 def test_queues_have_counts_and_the_later_ones_hold() -> None:
     pages = [[b"3", *queue("b", 5, 2, 1)], [b"0", *queue("a", -1, -1, 0), *queue("b", 6, 1, 1)]]
     found = drive(inspect.queues(KEYS), pages)[1]
-    assert [(info.queue.name, info.ready, info.unacked, info.consumers) for info in found] == [
+    assert [(info.name, info.ready, info.unacked, info.consumers) for info in found] == [
         ("a", -1, -1, 0),
         ("b", 6, 1, 1),
     ]
