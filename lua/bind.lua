@@ -18,7 +18,9 @@ local prefix = string.sub(vhost_key, 1, -6)
 local refuse = require("lib.refuse")
 local record = redis.call("HGET", prefix .. "exchanges", source)
 if not record then
-  return refuse.reply("NOT_FOUND", "exchange", source, "no such exchange; declare it first")
+  local swapped = redis.call("HEXISTS", prefix .. "queues", source) == 1
+  local hint = swapped and "it is a queue: the order is bind(queue, exchange, key)" or "no such exchange; declare it first"
+  return refuse.reply("NOT_FOUND", "exchange", source, hint)
 end
 if not string.match(record, "^[dfth]%d%d%d;%d+;") then
   return refuse.reply("TOPOLOGY_LOST", "exchange", source, "its stored record is corrupt; delete it and declare it anew")

@@ -56,7 +56,9 @@ redis.call(
   consumer,
   clock.text(limit_ms) .. ";" .. (kind == "managed" and 1 or 0) .. ";" .. pack.net(queue_list) .. pack.net(session) .. info
 )
-redis.call("HSET", prefix .. "fences", consumer, 1)
+if kind ~= "get" then -- which is not among the queue's users, so the queue's deletion would not take its fence
+  redis.call("HSET", prefix .. "fences", consumer, 1)
+end
 redis.call("SADD", prefix .. "session:" .. session, "c" .. consumer)
 for _, queue in ipairs(wanted) do
   local wake_key, users_key = prefix .. "wake:" .. queue.name, prefix .. "users:" .. queue.name
@@ -64,12 +66,12 @@ for _, queue in ipairs(wanted) do
     if redis.call("EXISTS", wake_key) == 0 then
       redis.call("XGROUP", "CREATE", wake_key, "g", "0", "MKSTREAM")
     end
-    redis.call("SADD", users_key, consumer)
+    local is_new = redis.call("SADD", users_key, consumer) == 1
+    if is_new and kind == "managed" then
+      redis.call("HINCRBY", prefix .. "managed", queue.name, 1)
+    end
   end
-  if kind == "managed" and not repeated then
-    redis.call("HINCRBY", prefix .. "managed", queue.name, 1)
-  end
-  -- NX keeps a visit that is due earlier.
+  -- Asked first, to keep a visit that is due earlier.
   local visit_ms = clock.now_ms() + limit_ms
   local due_ms = tonumber(redis.call("ZSCORE", prefix .. "due", queue.name) or visit_ms + 1)
   if visit_ms < due_ms then

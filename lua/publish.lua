@@ -32,7 +32,6 @@ local streams, targets, looked = {}, {}, {}
 
 --- Looks at every queue before the first write: a missing stream or a slot on the move must not leave half a fan-out.
 local function look(queues)
-  looked[queues] = true
   for i = 1, #queues do
     local name = queues[i]
     if not streams[name] then
@@ -44,6 +43,7 @@ local function look(queues)
       targets[#targets + 1] = name
     end
   end
+  looked[queues] = true -- sound: a broken one is refused to the next group too
 end
 
 local function refusal(exchange)

@@ -37,8 +37,8 @@ for i, row in ipairs(given_back) do
   ids[i] = row[1]
 end
 if #ids > 0 then
+  require("lib.departure").leave(stream_key, ids, 1, #ids) -- first, since maxmemory never refuses it
   redis.call("HINCRBY", prefix .. "returned", name, -#ids)
-  require("lib.departure").leave(stream_key, ids, 1, #ids)
   return { #ids, bound }
 end
 -- XRANGE brings the bodies into Lua, so the pages grow only while what they bring is small.

@@ -4,7 +4,7 @@
 -- ARGV[2] consumer   its name
 -- ARGV[3] again      1: sent before and the reply was lost, so an entry that is in no one's hands was settled then
 -- ARGV[4] rearm      1: after this it holds nothing, so its fence may stand again
--- ARGV[5..]          per queue: name, incarnation, counts to ack, requeue and reject, the ids in that order (at most 1,000)
+-- ARGV[5..]          per queue: name, incarnation, counts to ack, requeue and reject, the ids in that order
 -- Returns nothing, or the stale ones as queue, id, queue, id, … (they were given to somebody else, and nothing was done to them),
 --         and the names of queues that were deleted since this consumer was registered.
 local vhost_key, vhost_id, consumer, again, rearm = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
@@ -65,7 +65,11 @@ while at <= #ARGV do
       departure.leave(stream_key, ARGV, first, first + acks - 1)
     end
     if requeues > 0 then
-      requeue(name, { unpack(ARGV, first + acks, first + acks + requeues - 1) })
+      local ids = {}
+      for i = 1, requeues do
+        ids[i] = ARGV[first + acks + i - 1]
+      end
+      requeue(name, ids)
     end
     if rejects > 0 then
       departure.leave(stream_key, ARGV, at - rejects, at - 1)

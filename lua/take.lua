@@ -70,6 +70,8 @@ end
 -- A first pass gives each queue its share, so that a full one does not starve the others; a second takes what is left.
 local left = window
 local share = math.max(1, math.floor(window / #queues))
+-- With fewer places than queues each queue has the same chance to be the first.
+local turn = window < #queues and redis.call("TIME")[2] % #queues or 0
 for _, queue in ipairs(queues) do
   if queue.token ~= "" then
     redis.call("XACK", prefix .. "wake:" .. queue.name, "g", queue.token)
@@ -78,7 +80,9 @@ for _, queue in ipairs(queues) do
   returns.put_back(prefix, queue.name, queue.unseen, queue.counts)
 end
 for pass = 1, 2 do
-  for index, queue in ipairs(queues) do
+  for place = 0, #queues - 1 do
+    local index = (place + turn) % #queues + 1
+    local queue = queues[index]
     local wanted = math.min(left, pass == 1 and share or left)
     if wanted > 0 then
       local got = tonumber(redis.call("HGET", prefix .. "returned", queue.name) or 0) > 0 and take_given_back(index, queue, wanted) or 0
@@ -103,7 +107,7 @@ for _, queue in ipairs(queues) do
     end
   end
   if plan == "1" and #taken > 0 then
-    redis.call("ZADD", prefix .. "due", "NX", clock.text(clock.now_ms() + known.timeout_ms), queue.name)
+    redis.call("ZADD", prefix .. "due", "LT", clock.text(clock.now_ms() + known.timeout_ms), queue.name)
   end
 end
 return taken

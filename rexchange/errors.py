@@ -259,7 +259,7 @@ class AlreadySettled(_TagError):
 class StaleDelivery(_TagError):
     """406: the message was given back (ack timeout, lost session), so another consumer may have it now."""
 
-    _words = "was given back meanwhile (ack timeout or lost session): the message is delivered again"
+    _words = "was given back meanwhile (ack timeout, lost session or closed consumer): the message is delivered again"
 
 
 class ConsumerCancelled(DeliveryError):

@@ -83,7 +83,9 @@ function M.remove_inbound(prefix, kind, destination, limit)
   local key = reverse_key(prefix, kind, destination)
   for _, member in ipairs(redis.call("SRANDMEMBER", key, limit) or {}) do
     local source, after = pack.read(member, 1)
-    M.remove(prefix, source, string.sub(member, after))
+    if M.remove(prefix, source, string.sub(member, after)) == 0 then
+      redis.call("SREM", key, member) -- evicted or deleted by hand: without this the deletion would never end
+    end
   end
   return redis.call("EXISTS", key) == 1
 end

@@ -10,10 +10,10 @@ function M.post(prefix, queue)
   redis.call("XADD", prefix .. "wake:" .. queue, "NOMKSTREAM", "MAXLEN", 1, "*", "t", "1")
 end
 
-local function claim(prefix, queue, ids, retry_count)
+local function claim_page(prefix, queue, ids, first, retry_count)
   local command = { "XCLAIM", prefix .. "stream:" .. queue, "g", "-", 0 }
-  for i = 1, #ids do
-    command[5 + i] = ids[i]
+  for i = first, math.min(first + 1999, #ids) do
+    command[#command + 1] = ids[i]
   end
   if retry_count then
     command[#command + 1] = "RETRYCOUNT"
@@ -27,7 +27,16 @@ local function claim(prefix, queue, ids, retry_count)
   return moved
 end
 
---- Gives back entries that were handed out; the group's own counter keeps how often. At most 1,000 ids a call.
+--- In pages: unpack takes less than 8,000.
+local function claim(prefix, queue, ids, retry_count)
+  local moved = 0
+  for first = 1, #ids, 2000 do
+    moved = moved + claim_page(prefix, queue, ids, first, retry_count)
+  end
+  return moved
+end
+
+--- Gives back entries that were handed out; the group's own counter keeps how often.
 function M.give_back(prefix, queue, ids)
   return #ids > 0 and claim(prefix, queue, ids) or 0
 end

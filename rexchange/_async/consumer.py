@@ -92,15 +92,18 @@ class AsyncConsumer:
         """Register the consumer; raises NotFound, ResourceLocked, BrokerConnectionError."""
         if self._closed:
             raise ConsumerCancelled(", ".join(self.queues), "the consumer is closed")
-        if self._pid != os.getpid():
-            raise ConsumerCancelled(
-                ", ".join(self.queues), "it belongs to the parent process: consume anew after a fork"
-            )
+        self._check_process()
         if not self._holder.name:
             await self._on_open(self)
             await self._holder.attach()
             if self._renew:
                 self._session.renew(self._holder)
+
+    def _check_process(self) -> None:
+        """Refuse to work in a forked child: the deliveries are being worked on in the parent."""
+        if self._pid != os.getpid():
+            reason = "it belongs to the parent process: consume anew after a fork"
+            raise ConsumerCancelled(", ".join(self.queues), reason)
 
     async def __aenter__(self) -> Self:
         """Register."""
@@ -168,7 +171,9 @@ class AsyncConsumer:
         return delivery
 
     async def _next(self) -> AsyncDelivery | None:
-        self._taken_back()
+        self._check_process()
+        if self._given:
+            self._taken_back()
         idle_until = None if self._timeout is None else time.monotonic() + self._timeout
         looked = False  # a timeout of 0 takes what is there, so it too looks once
         while True:
@@ -193,16 +198,17 @@ class AsyncConsumer:
         self._shown = delivery.delivery_tag
         counters = self._link.counters
         counters.delivered += 1
-        counters.redelivered += delivery.redelivered
+        if delivery.redelivered:
+            counters.redelivered += 1
         if self._hooks is not None:
             self._hooks.before_deliver(delivery)
             self._given.append(delivery)
 
     def _taken_back(self) -> None:
         """Whoever asks for the next delivery is done with the ones before."""
-        if self._hooks is not None:
-            given, self._given = self._given, []
-            for delivery in given:
+        given, self._given = self._given, []
+        for delivery in given:
+            if self._hooks is not None:
                 self._hooks.after_deliver(delivery)
 
     async def batches(self, size: int) -> AsyncGenerator[list[AsyncDelivery], None]:
@@ -222,6 +228,8 @@ class AsyncConsumer:
 
     async def run(self, callback: Callable[[AsyncDelivery], Awaitable[None]]) -> None:
         """Call `callback` with each delivery until the consumer ends; what the callback raises ends it too."""
+        if not callable(callback):
+            raise InvalidArgument("callback", callback, "a function that takes a delivery")
         async for delivery in self:
             await callback(delivery)
 
@@ -232,6 +240,7 @@ class AsyncConsumer:
 
     async def settle(self, tag: int, verdict: Verdict, *, multiple: bool, wait: bool) -> None:
         """Settle by tag, for `Delivery.ack` and its like. Raises UnknownDeliveryTag, AlreadySettled, StaleDelivery."""
+        self._check_process()
         if self.auto_ack:
             await OnReceipt().settle(tag, verdict, multiple=multiple, wait=wait)
         if wait or self._closed:

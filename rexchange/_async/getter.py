@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING
 
@@ -9,9 +10,9 @@ from rexchange._async import io
 from rexchange._async.delivery import AsyncDelivery, OnReceipt
 from rexchange._async.holder import Holder
 from rexchange._async.wire import ConnectionLost
-from rexchange.errors import NotFound, StaleDelivery
+from rexchange.errors import NotFound, RexchangeError, StaleDelivery
 from rexchange.protocol.call import SessionGone
-from rexchange.protocol.consume import restore, take
+from rexchange.protocol.consume import cancel, restore, take
 from rexchange.server import failures
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from rexchange.hooks import Hooks
     from rexchange.protocol.consume import Entry
     from rexchange.protocol.settle import Verdict
+
+_log = logging.getLogger("rexchange.consume")
 
 
 class _GetCall:
@@ -73,7 +76,13 @@ class Getter:
                 delivery = AsyncDelivery(OnReceipt() if call.auto_ack else self, entry, self._queue, tag)
                 self._torn = False
                 if call.auto_ack:
-                    settled = await self._holder.settle_now(tag, "ack", multiple=False, shown=tag)
+                    try:
+                        settled = await self._holder.settle_now(tag, "ack", multiple=False, shown=tag)
+                    except RexchangeError:
+                        raise
+                    except BaseException:
+                        call.delivery = delivery  # Ctrl-C meanwhile: the ack will be done, and nobody saw the message
+                        raise
                     if settled.stale:
                         continue  # the reply took longer than the ack timeout: somebody else has it
                 call.delivery = delivery
@@ -83,8 +92,12 @@ class Getter:
                 return delivery
 
     async def _return(self, call: _GetCall) -> None:
-        async with self._lock:
-            await self._put_back(call)
+        try:
+            async with self._lock:
+                await self._put_back(call)
+        except (RexchangeError, ConnectionLost) as error:
+            # The caller shall see what interrupted it. The ack timeout gives back at the latest what was not acked.
+            _log.warning("%s: get of %r could not give back what it took: %s", self._link, self._queue, error)
 
     async def _put_back(self, call: _GetCall) -> None:
         """Give back, as never seen, what was taken for a caller that went; acknowledged, it is put at the end again."""
@@ -95,7 +108,18 @@ class Getter:
             await self._link.once(restore(self._queue, self._holder.incarnations[0], [delivery.entry]))
         else:
             self._holder.drop([delivery.delivery_tag])
+            self._torn = True  # should this fail, the next take gives it back
             await self._holder.attach()
+            self._torn = False
+
+    async def aclose(self) -> None:
+        """Unregister, since the queue is deleted; else the name would stay until the session ends."""
+        if not self._holder.name:
+            return
+        try:
+            await self._link.run(cancel(self._holder.name, [self._queue], self._holder.known(), keep=False))
+        except RexchangeError as error:
+            _log.debug("%s: get of %r could not unregister: %s", self._link, self._queue, error)
 
     async def _take(self, deadline: float) -> list[Entry]:
         attempt = 0

@@ -12,7 +12,7 @@ from rexchange.ledger import Ledger
 from rexchange.protocol import settle
 from rexchange.protocol.call import SessionGone
 from rexchange.protocol.consume import consume
-from rexchange.protocol.settle import Batch
+from rexchange.protocol.settle import Batch, Settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rexchange.hooks import Hooks, SettleKind
     from rexchange.protocol.call import Call
     from rexchange.protocol.consume import Kind
-    from rexchange.protocol.settle import Settled, Verdict
+    from rexchange.protocol.settle import Verdict
 
     OnStale = Callable[[int, str], None]
 
@@ -77,7 +77,8 @@ class Holder:
         self._mislaid: list[Batch] = []
         self._count = 0
         self._fresh = ""
-        self._generation = 0
+        self._renewed_as = ""
+        self._generation = -1
         #: Seconds: the ack timeout that holds, known once registered.
         self.timeout = 0.0
 
@@ -91,7 +92,7 @@ class Holder:
     @property
     def registered(self) -> bool:
         """Whether the registration belongs to the session of now."""
-        return self.name != "" and self._session.is_current(self._generation)
+        return self._generation == self._session.alive
 
     async def attach(self) -> None:
         """Register under a new name; what the old one held and we know of comes along, the rest is given back.
@@ -134,14 +135,27 @@ class Holder:
         self.name, self._fresh, self.incarnations = fresh, "", registered.incarnations
         self.timeout = registered.timeout_ms / 1000
         self._session.plan(self.timeout)
-        self._forget((index, lost) for index, ids in enumerate(registered.kept) for lost in {*known[index]} - {*ids})
+        self._lose({(index, lost) for index, ids in enumerate(registered.kept) for lost in {*known[index]} - {*ids}})
+
+    def _lose(self, entries: set[tuple[int, bytes]]) -> None:
+        """Take note of what the old name did not hold any more; verdicts on it that wait are stale.
+
+        They must not be sent under the new name: its fence stands, so they would be taken for its own, and settle
+        the delivery of whoever has the message now.
+        """
+        self._forget(entries)
+        with self._mutex:
+            late = self._waiting.take_out(entries)
+            self._flying.append(late)
+        self.settled(late, Settled(list(late.tags), []))
 
     # --- what is held
 
     @property
     def held(self) -> int:
-        """Deliveries that the server counts as ours when the waiting verdicts have reached it."""
-        return self.ledger.outstanding + sum(map(len, self._flying))
+        """Deliveries that the server may count as ours: not judged, or their verdict waits or is on its way."""
+        with self._mutex:
+            return self.ledger.outstanding + len(self._waiting) + sum(map(len, self._flying))
 
     def add(self, queue: int, ids: Sequence[bytes]) -> range:
         """Note deliveries and return their tags."""
@@ -256,7 +270,9 @@ class Holder:
             if batch is not None:
                 await self._send(batch)
 
-    async def settle_now(self, tag: int, verdict: Verdict, *, multiple: bool, shown: int) -> Settled:
+    async def settle_now(
+        self, tag: int, verdict: Verdict, *, multiple: bool, shown: int, deadline: float | None = None
+    ) -> Settled:
         """Settle by a call of its own and return the answer; raises what the ledger raises."""
         if self._hooks is not None:
             self._hooks.before_settle([tag], KINDS[verdict])
@@ -266,7 +282,7 @@ class Holder:
             with self._mutex:
                 batch.add(verdict, self.ledger.settle(tag, multiple=multiple, shown=shown))
                 self._flying.append(batch)
-            return await self._send(batch)
+            return await self._send(batch, deadline=deadline)
 
     async def _send_mislaid(self) -> None:
         while self._mislaid:
@@ -275,10 +291,10 @@ class Holder:
                 self._flying.append(batch)
             await self._send(batch, again=True)
 
-    async def _send(self, batch: Batch, *, again: bool = False) -> Settled:
+    async def _send(self, batch: Batch, *, again: bool = False, deadline: float | None = None) -> Settled:
         call = self.settle_call(batch, again=again)
         try:
-            result = await self._link.run(call, resend=self.settle_call(batch, again=True))
+            result = await self._link.run(call, resend=self.settle_call(batch, again=True), deadline=deadline)
         except RexchangeError as error:
             if isinstance(error, BrokerConnectionError):
                 self.mislay(batch)
@@ -296,21 +312,29 @@ class Holder:
 
     async def extend(self, tag: int) -> None:
         """Start the ack timeout of one delivery anew; raises StaleDelivery, AlreadySettled, UnknownDeliveryTag."""
-        with self._mutex:
-            index, entry_id = self.ledger.entry(tag)
-        known = [[entry_id] if each == index else [] for each in range(len(self.queues))]
-        stale = await self._link.run(settle.extend(self.name, self.queues, known))
+        async with self._sending:  # under the old name of a consumer that registers anew it would look stale
+            with self._mutex:
+                index, entry_id = self.ledger.entry(tag)
+            known = [[entry_id] if each == index else [] for each in range(len(self.queues))]
+            stale = await self._link.run(settle.extend(self.name, self.queues, known))
         if stale:
-            self.lost(stale)
+            self._lost(stale)
             raise StaleDelivery(tag, queue=self.queues[index])
 
     def extension(self) -> Call[list[tuple[int, bytes]]] | None:
         """Return the call that renews all that is held, or None; the heartbeat's thread asks."""
+        name = self._renewed_as = self.name
+        if self._fresh:
+            return None  # it is being registered under another name
         with self._mutex:
             known = [self.ledger.known(index) for index in range(len(self.queues))]
-        return settle.extend(self.name, self.queues, known) if any(known) else None
+        return settle.extend(name, self.queues, known) if any(known) else None
 
     def lost(self, stale: Sequence[tuple[int, bytes]]) -> None:
-        """Take note of deliveries that are not ours any more."""
+        """Take note of deliveries that `extension` found to be not ours any more, unless they are our new name's."""
+        if not self._fresh and self.name == self._renewed_as:
+            self._lost(stale)
+
+    def _lost(self, stale: Sequence[tuple[int, bytes]]) -> None:
         self._forget(stale)
         self._link.counters.stale += len(stale)

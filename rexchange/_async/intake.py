@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections import deque
@@ -84,7 +85,10 @@ class Intake:
                 passing = failures.is_connection_failure(lost.error) or failures.is_transient(lost.error)
                 if not passing or time.monotonic() + pause > give_up:
                     raise failures.translate(lost.error, self._link.address, "unknown") from lost.error
-                _log.info("%s: consumer %s lost its connection (%s), reconnecting", self._link, self._tag, lost.error)
+                level = logging.WARNING if attempt == 1 else logging.INFO
+                _log.log(
+                    level, "%s: consumer %s lost its connection (%s), reconnecting", self._link, self._tag, lost.error
+                )
                 self._link.counters.reconnects += 1
                 await io.sleep(pause)
                 await self._reattach(give_up)
@@ -171,7 +175,9 @@ class Intake:
             return
         deliveries = [AsyncDelivery(self._settler, entry, queues[entry.queue], tag) for tag, entry in tagged]
         last = deliveries[-1].delivery_tag
-        stale = set((await holder.settle_now(last, "ack", multiple=True, shown=last)).stale)
+        # As long as a consumer reconnects, not an operation: given up, it would be done later, and these never shown.
+        deadline = self._link.deadline(self._link.settings.consumer_retry_timeout.total_seconds())
+        stale = set((await holder.settle_now(last, "ack", multiple=True, shown=last, deadline=deadline)).stale)
         self.buffer.extend(
             delivery
             for delivery, entry in zip(deliveries, entries, strict=True)
@@ -182,8 +188,10 @@ class Intake:
         """Give back what nobody was shown as never read; what was shown too, unless `keep` leaves it its owner's."""
         if not self._holder.name:
             return
-        unseen = list(self.buffer)
-        self.buffer.clear()
+        unseen: list[AsyncDelivery] = []
+        with contextlib.suppress(IndexError):  # one by one: another thread may be taking from it, too
+            while True:
+                unseen.append(self.buffer.popleft())
         holder = self._holder
         try:
             if self._auto_ack:

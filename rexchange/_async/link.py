@@ -259,6 +259,9 @@ class Link:
             attempt += 1
             if time.monotonic() + pause >= deadline:
                 raise failures.translate(failure, self.address, outcome) from failure
+            if attempt == 1:
+                left = deadline - time.monotonic()
+                _log.warning("%s: %s; trying again for up to %.0f s", self.address.display, failure, left)
             self.counters.retries += 1
             await io.sleep(pause)
 

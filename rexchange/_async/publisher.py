@@ -80,7 +80,10 @@ class Publisher:
                 return
             try:
                 if slot.answer is None:
-                    await self._send(self._next(slot))
+                    slots = self._next(slot)
+                    if not slots:
+                        return  # withdrawn: its caller was cancelled meanwhile
+                    await self._send(slots)
             finally:
                 self._lock.release()
 

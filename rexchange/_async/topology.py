@@ -141,7 +141,9 @@ class AsyncTopology(AsyncBase):
         plan = declare.delete_queue(name, self._session.id, if_unused=if_unused, if_empty=if_empty)
         count = await self._link.follow(plan)
         self._undeclare("queue", name)
-        self._getters.pop(name, None)
+        getter = self._getters.pop(name, None)
+        if getter is not None:
+            await getter.aclose()
         return count
 
     async def purge(self, queue: str | Queue) -> int:

@@ -48,6 +48,9 @@ class Base:
             raise InvalidArgument("settings", sorted(options), "either settings or single options, not both")
         self.settings = settings or settings_module.load(vhost=vhost, **options)
         name = self.settings.vhost if vhost is None else vhost
+        if url is not None and (not isinstance(url, str) or not url):
+            # An empty one is a variable that nobody set: it must not mean the embedded server.
+            raise InvalidArgument("url", url, "a URL as a str, or None for REXCHANGE_URL or the embedded server")
         if url is None and client is None and self.settings.url is not None:
             url = self.settings.url.get_secret_value()
         if url is None and client is None and self.settings.data_dir is not None:
@@ -125,6 +128,10 @@ class Base:
         raise NotImplementedError
 
     # --- what it is
+
+    def __repr__(self) -> str:
+        """Show the server, without password, and the vhost."""
+        return f"<{type(self).__name__} at {self._link}>"
 
     @property
     def vhost(self) -> str:

@@ -7,11 +7,11 @@ import os
 import secrets
 import socket
 import sys
+from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rexchange import topology
 from rexchange._sync.base import name_of
 from rexchange._sync.consumer import Consumer
 from rexchange._sync.getter import Getter
@@ -24,7 +24,7 @@ from rexchange.protocol import publish
 from rexchange.topology import Exchange, Queue
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Unpack
 
     from rexchange._sync.delivery import Delivery
@@ -79,6 +79,8 @@ class Broker(Topology, Listing):
 
         At most 1,000 messages and 16 MiB. Raises what `publish` does; Unroutable lists every message at fault.
         """
+        if not isinstance(messages, Iterable):
+            raise InvalidArgument("messages", messages, "an iterable of Message values")
         batch = messages if isinstance(messages, tuple | list) else list(messages)
         if not batch:
             return []
@@ -86,7 +88,7 @@ class Broker(Topology, Listing):
             raise ContentTooLarge("a batch (messages)", len(batch), self.settings.max_batch)
         for message in batch:
             if not isinstance(message, Message):
-                raise InvalidArgument("messages", message, "Message values")
+                raise InvalidArgument("messages", message, "Message values, such as Message(b'…', routing_key='mail')")
         if self._hooks is not None:
             self._hooks.before_publish(batch)
         try:
@@ -110,9 +112,9 @@ class Broker(Topology, Listing):
         With auto_ack=False settle it, or it goes back after the queue's ack timeout. `timeout`: seconds to go on
         trying to reach the server; it does not wait for a message. Raises NotFound, ResourceLocked.
         """
+        _check_flags(auto_ack=auto_ack)
         self._ready()
         name = name_of("queue", queue)
-        topology.check_name("queue", name)
         getter = self._getters.get(name)
         if getter is None:
             getter = self._getters.setdefault(name, Getter(self._link, self._session, name, self._hooks))
@@ -145,17 +147,18 @@ class Broker(Topology, Listing):
         "x-consumer-timeout" in ms is the same. `renew`: renew the deliveries while this process lives.
         `on_stale(tag, queue)` is told of verdicts that came too late. Raises InvalidArgument.
         """
+        if not isinstance(queues, Iterable):
+            raise InvalidArgument("queues", queues, "a queue's name, or several")
+        _check_flags(auto_ack=auto_ack, renew=renew)
         items = [queues] if isinstance(queues, str | Queue) else list(queues)
         names = list(dict.fromkeys(name_of("queue", queue) for queue in items))
         if not names:
             raise InvalidArgument("queues", queues, "at least one queue")
-        for name in names:
-            topology.check_name("queue", name)
         limit = self.settings.prefetch if prefetch is None else prefetch
         if type(limit) is not int or limit < 0:
             raise InvalidArgument("prefetch", prefetch, "an int of at least 0 (0: unlimited, that is 2,000)")
         idle = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
-        if idle is not None and idle < 0:
+        if idle is not None and (not isinstance(idle, int | float) or idle < 0):
             raise InvalidArgument("timeout", timeout, "seconds, at least 0, or None to wait for ever")
         return Consumer(
             self._link,
@@ -177,3 +180,10 @@ class Broker(Topology, Listing):
     def _consumer_opens(self, consumer: Consumer) -> None:
         self._ready()
         self._consumers.add(consumer)
+
+
+def _check_flags(**flags: object) -> None:
+    """Refuse what is no bool: the text "false" would mean True, and the message would be gone."""
+    for name, value in flags.items():
+        if not isinstance(value, bool):
+            raise InvalidArgument(name, value, "True or False")

@@ -93,15 +93,18 @@ class Consumer:
         """Register the consumer; raises NotFound, ResourceLocked, BrokerConnectionError."""
         if self._closed:
             raise ConsumerCancelled(", ".join(self.queues), "the consumer is closed")
-        if self._pid != os.getpid():
-            raise ConsumerCancelled(
-                ", ".join(self.queues), "it belongs to the parent process: consume anew after a fork"
-            )
+        self._check_process()
         if not self._holder.name:
             self._on_open(self)
             self._holder.attach()
             if self._renew:
                 self._session.renew(self._holder)
+
+    def _check_process(self) -> None:
+        """Refuse to work in a forked child: the deliveries are being worked on in the parent."""
+        if self._pid != os.getpid():
+            reason = "it belongs to the parent process: consume anew after a fork"
+            raise ConsumerCancelled(", ".join(self.queues), reason)
 
     def __enter__(self) -> Self:
         """Register."""
@@ -169,7 +172,9 @@ class Consumer:
         return delivery
 
     def _next(self) -> Delivery | None:
-        self._taken_back()
+        self._check_process()
+        if self._given:
+            self._taken_back()
         idle_until = None if self._timeout is None else time.monotonic() + self._timeout
         looked = False  # a timeout of 0 takes what is there, so it too looks once
         while True:
@@ -194,16 +199,17 @@ class Consumer:
         self._shown = delivery.delivery_tag
         counters = self._link.counters
         counters.delivered += 1
-        counters.redelivered += delivery.redelivered
+        if delivery.redelivered:
+            counters.redelivered += 1
         if self._hooks is not None:
             self._hooks.before_deliver(delivery)
             self._given.append(delivery)
 
     def _taken_back(self) -> None:
         """Whoever asks for the next delivery is done with the ones before."""
-        if self._hooks is not None:
-            given, self._given = self._given, []
-            for delivery in given:
+        given, self._given = self._given, []
+        for delivery in given:
+            if self._hooks is not None:
                 self._hooks.after_deliver(delivery)
 
     def batches(self, size: int) -> Generator[list[Delivery], None]:
@@ -223,6 +229,8 @@ class Consumer:
 
     def run(self, callback: Callable[[Delivery], None]) -> None:
         """Call `callback` with each delivery until the consumer ends; what the callback raises ends it too."""
+        if not callable(callback):
+            raise InvalidArgument("callback", callback, "a function that takes a delivery")
         for delivery in self:
             callback(delivery)
 
@@ -233,6 +241,7 @@ class Consumer:
 
     def settle(self, tag: int, verdict: Verdict, *, multiple: bool, wait: bool) -> None:
         """Settle by tag, for `Delivery.ack` and its like. Raises UnknownDeliveryTag, AlreadySettled, StaleDelivery."""
+        self._check_process()
         if self.auto_ack:
             OnReceipt().settle(tag, verdict, multiple=multiple, wait=wait)
         if wait or self._closed:

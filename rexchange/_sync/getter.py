@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING
 
@@ -10,9 +11,9 @@ from rexchange._sync import io
 from rexchange._sync.delivery import Delivery, OnReceipt
 from rexchange._sync.holder import Holder
 from rexchange._sync.wire import ConnectionLost
-from rexchange.errors import NotFound, StaleDelivery
+from rexchange.errors import NotFound, RexchangeError, StaleDelivery
 from rexchange.protocol.call import SessionGone
-from rexchange.protocol.consume import restore, take
+from rexchange.protocol.consume import cancel, restore, take
 from rexchange.server import failures
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from rexchange.hooks import Hooks
     from rexchange.protocol.consume import Entry
     from rexchange.protocol.settle import Verdict
+
+_log = logging.getLogger("rexchange.consume")
 
 
 class _GetCall:
@@ -74,7 +77,13 @@ class Getter:
                 delivery = Delivery(OnReceipt() if call.auto_ack else self, entry, self._queue, tag)
                 self._torn = False
                 if call.auto_ack:
-                    settled = self._holder.settle_now(tag, "ack", multiple=False, shown=tag)
+                    try:
+                        settled = self._holder.settle_now(tag, "ack", multiple=False, shown=tag)
+                    except RexchangeError:
+                        raise
+                    except BaseException:
+                        call.delivery = delivery  # Ctrl-C meanwhile: the ack will be done, and nobody saw the message
+                        raise
                     if settled.stale:
                         continue  # the reply took longer than the ack timeout: somebody else has it
                 call.delivery = delivery
@@ -84,8 +93,12 @@ class Getter:
                 return delivery
 
     def _return(self, call: _GetCall) -> None:
-        with self._lock:
-            self._put_back(call)
+        try:
+            with self._lock:
+                self._put_back(call)
+        except (RexchangeError, ConnectionLost) as error:
+            # The caller shall see what interrupted it. The ack timeout gives back at the latest what was not acked.
+            _log.warning("%s: get of %r could not give back what it took: %s", self._link, self._queue, error)
 
     def _put_back(self, call: _GetCall) -> None:
         """Give back, as never seen, what was taken for a caller that went; acknowledged, it is put at the end again."""
@@ -96,7 +109,18 @@ class Getter:
             self._link.once(restore(self._queue, self._holder.incarnations[0], [delivery.entry]))
         else:
             self._holder.drop([delivery.delivery_tag])
+            self._torn = True  # should this fail, the next take gives it back
             self._holder.attach()
+            self._torn = False
+
+    def close(self) -> None:
+        """Unregister, since the queue is deleted; else the name would stay until the session ends."""
+        if not self._holder.name:
+            return
+        try:
+            self._link.run(cancel(self._holder.name, [self._queue], self._holder.known(), keep=False))
+        except RexchangeError as error:
+            _log.debug("%s: get of %r could not unregister: %s", self._link, self._queue, error)
 
     def _take(self, deadline: float) -> list[Entry]:
         attempt = 0

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections import deque
@@ -85,7 +86,10 @@ class Intake:
                 passing = failures.is_connection_failure(lost.error) or failures.is_transient(lost.error)
                 if not passing or time.monotonic() + pause > give_up:
                     raise failures.translate(lost.error, self._link.address, "unknown") from lost.error
-                _log.info("%s: consumer %s lost its connection (%s), reconnecting", self._link, self._tag, lost.error)
+                level = logging.WARNING if attempt == 1 else logging.INFO
+                _log.log(
+                    level, "%s: consumer %s lost its connection (%s), reconnecting", self._link, self._tag, lost.error
+                )
                 self._link.counters.reconnects += 1
                 io.sleep(pause)
                 self._reattach(give_up)
@@ -172,7 +176,9 @@ class Intake:
             return
         deliveries = [Delivery(self._settler, entry, queues[entry.queue], tag) for tag, entry in tagged]
         last = deliveries[-1].delivery_tag
-        stale = set((holder.settle_now(last, "ack", multiple=True, shown=last)).stale)
+        # As long as a consumer reconnects, not an operation: given up, it would be done later, and these never shown.
+        deadline = self._link.deadline(self._link.settings.consumer_retry_timeout.total_seconds())
+        stale = set((holder.settle_now(last, "ack", multiple=True, shown=last, deadline=deadline)).stale)
         self.buffer.extend(
             delivery
             for delivery, entry in zip(deliveries, entries, strict=True)
@@ -183,8 +189,10 @@ class Intake:
         """Give back what nobody was shown as never read; what was shown too, unless `keep` leaves it its owner's."""
         if not self._holder.name:
             return
-        unseen = list(self.buffer)
-        self.buffer.clear()
+        unseen: list[Delivery] = []
+        with contextlib.suppress(IndexError):  # one by one: another thread may be taking from it, too
+            while True:
+                unseen.append(self.buffer.popleft())
         holder = self._holder
         try:
             if self._auto_ack:

@@ -81,7 +81,10 @@ class Publisher:
                 return
             try:
                 if slot.answer is None:
-                    self._send(self._next(slot))
+                    slots = self._next(slot)
+                    if not slots:
+                        return  # withdrawn: its caller was cancelled meanwhile
+                    self._send(slots)
             finally:
                 self._lock.release()
 

@@ -28,10 +28,11 @@ class Session:
         self._lock = io.Lock()
         self._heart: Heartbeat | None = None
         self._renewals: set[Renewal] = set()
-        self._gone = False
         self.id = ""
         self.generation = 0
         """How often a session was opened: a consumer that was registered under an older one registers again."""
+        self.alive = 0
+        """The generation of the session that is open, as far as we know; 0 when it was reaped."""
 
     def reset(self) -> None:
         """Forget everything in a forked child: the session is the parent's."""
@@ -39,22 +40,18 @@ class Session:
 
     def ensure(self) -> str:
         """Return the id of a session that is open, as far as we know."""
-        if self.id and not self._gone:
+        if self.alive:
             return self.id
         with self._lock:
-            if not self.id or self._gone:
+            if not self.alive:
                 self._open()
             return self.id
 
     def renewed(self, dead: str) -> str:
         """Return another session's id, since `dead` was reaped (this process slept, or the server lost its data)."""
         if self.id == dead:
-            self._gone = True
+            self.alive = 0
         return self.ensure()
-
-    def is_current(self, generation: int) -> bool:
-        """Whether what was registered under this generation still is."""
-        return generation == self.generation and not self._gone
 
     def _open(self) -> None:
         settings, link = self._link.settings, self._link
@@ -63,8 +60,9 @@ class Session:
         link.run(tick.open_session(fresh, int(settings.session_timeout.total_seconds() * 1000)))
         if self.id:
             _log.warning("%s: session %s was reaped; all it held was given back, going on as %s", link, self.id, fresh)
-        self.id, self._gone = fresh, False
+        self.id = fresh
         self.generation += 1
+        self.alive = self.generation
         heart = Heartbeat(link.address, settings, link.keys.vhost, lambda: link.vhost_id, fresh, self._went)
         for renewal in self._renewals:
             heart.renew(renewal)
@@ -72,7 +70,7 @@ class Session:
         heart.start()
 
     def _went(self) -> None:
-        self._gone = True
+        self.alive = 0
 
     def renew(self, renewal: Renewal) -> None:
         """Renew the deliveries of a consumer with every heartbeat that is due."""
@@ -100,7 +98,7 @@ class Session:
     def close(self) -> None:
         """Give back at once all that the session holds, and end it."""
         self._stop_heart()
-        if not self.id or self._gone:
+        if not self.alive:
             return
         try:
             while not self._link.run(tick.close_session(self.id), deadline=self._link.deadline(1.0)):

@@ -142,7 +142,9 @@ class Topology(Base):
         plan = declare.delete_queue(name, self._session.id, if_unused=if_unused, if_empty=if_empty)
         count = self._link.follow(plan)
         self._undeclare("queue", name)
-        self._getters.pop(name, None)
+        getter = self._getters.pop(name, None)
+        if getter is not None:
+            getter.close()
         return count
 
     def purge(self, queue: str | Queue) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from rexchange.protocol.call import Call, Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Container, Iterable, Sequence
 
     from rexchange.protocol.call import Arg
 
@@ -47,6 +47,17 @@ class Batch:
                 lists = self._ids[queue] = ([], [], [])
             lists[column].append(entry_id)
             self.tags[entry] = tag
+
+    def take_out(self, entries: Container[tuple[int, bytes]]) -> Batch:
+        """Take out the verdicts on some entries, as a batch of their own."""
+        taken = Batch()
+        for queue, lists in self._ids.items():
+            for verdict, column in _ORDER.items():
+                for entry_id in [entry_id for entry_id in lists[column] if (queue, entry_id) in entries]:
+                    lists[column].remove(entry_id)
+                    entry = queue, entry_id
+                    taken.add(verdict, [(self.tags.pop(entry), entry)])
+        return taken
 
     def verdicts(self) -> list[tuple[Verdict, list[int]]]:
         """Return the tags of each verdict that there is, for those who watch."""

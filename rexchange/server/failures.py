@@ -132,6 +132,8 @@ def _refusal(error: BaseException, shown: str) -> ServerRefused | None:
         why = f"the server does not accept the user or password: {text}"
     elif code in ("MOVED", "ASK", "CROSSSLOT"):
         why = f"this is a node of a cluster, which rexchange does not support yet: {text}"
+    elif "DB index" in text:
+        why = f"the database number is not there: {text}"
     elif isinstance(error, InvalidResponse):
         why = f"what answers there is neither Redis nor Valkey: {text}"
     else:

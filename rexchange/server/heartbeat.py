@@ -133,7 +133,8 @@ class Heartbeat:
             attempt = 0
             if ticked.next_ms == 0 and ticked.given_back:
                 continue
-            until = min([next_beat, *self._renewals.copy().values()])
+            # A tick after half a session's life without one takes all sessions for living (tick.lua), the dead too.
+            until = min([next_beat, time.monotonic() + self._ttl_ms / 3000, *self._renewals.copy().values()])
             if ticked.next_ms is not None:
                 until = min(until, time.monotonic() + ticked.next_ms / 1000)
             self._sleep(max(until, time.monotonic() + SHORTEST_PAUSE_S))

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+
 import pytest
 
 from rexchange import AsyncBroker, Message
+from rexchange._async.wire import ConnectionLost
 from rexchange.errors import AlreadySettled
+from rexchange.protocol.call import Arg, Reply
 from rexchange.testing import async_messages
+from tests.conformance.async_.support import Connect
 
 
 async def fill(broker: AsyncBroker, *names: str) -> None:
@@ -70,3 +77,22 @@ async def test_settling_says_what_to_pass_instead(broker: AsyncBroker) -> None:
                 await attempt()
         with pytest.raises(AlreadySettled, match="auto_ack=False"):
             await consumer.ack(delivery.delivery_tag)
+
+
+async def test_what_was_read_is_shown_however_long_its_settle_takes(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = await connect(retry_timeout=timedelta(milliseconds=100))
+    await fill(broker, "q")
+    async with broker.consume("q", timeout=1) as consumer:
+        wire, until = broker._link.commands, time.monotonic() + 0.5
+        roundtrip = wire.roundtrip
+
+        async def down(commands: Sequence[Sequence[Arg]]) -> list[Reply]:
+            if time.monotonic() < until:
+                raise ConnectionLost(ConnectionError("down"), sent=False)
+            return await roundtrip(commands)
+
+        monkeypatch.setattr(wire, "roundtrip", down)
+
+        assert [delivery.body async for delivery in consumer] == [b"%d" % n for n in range(6)]

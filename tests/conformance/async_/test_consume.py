@@ -286,3 +286,17 @@ async def test_a_consumer_is_listed_while_it_lives(broker: AsyncBroker) -> None:
 
 async def test_a_consumer_without_a_tag_gets_one(broker: AsyncBroker) -> None:
     assert broker.consume("q").tag.startswith("amq.ctag-")
+
+
+async def test_a_consumer_with_one_place_starves_none_of_its_queues(broker: AsyncBroker) -> None:
+    await fill(broker, "a", 40)
+    await fill(broker, "b", 40)
+
+    seen: set[str] = set()
+    async with broker.consume(["a", "b"], auto_ack=False, prefetch=1) as consumer:
+        for _ in range(40):
+            delivery = await anext(consumer)
+            seen.add(delivery.queue)
+            await delivery.ack()
+
+    assert seen == {"a", "b"}

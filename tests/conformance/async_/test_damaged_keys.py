@@ -7,6 +7,7 @@ import pytest
 from rexchange import AsyncBroker, Message
 from rexchange.errors import NotFound, RexchangeError, ServerRefused, TopologyLost
 from rexchange.keyspace import Keys
+from rexchange.protocol import publish
 from rexchange.testing import async_messages
 from tests.conformance.async_.support import Connect
 from tests.support.servers import Bare
@@ -226,3 +227,31 @@ async def test_a_corrupt_envelope_is_told_when_it_is_looked_at(broker: AsyncBrok
     assert delivery.body == b"body"
     with pytest.raises(RexchangeError, match="corrupt"):
         _ = delivery.headers
+
+
+async def test_a_lost_stream_keeps_every_group_of_a_call_out(broker: AsyncBroker, ask: Bare, keys: Keys) -> None:
+    await broker.declare_queue("q")
+    await broker.declare_queue("lost")
+    for name in ("q", "lost"):
+        await broker.bind(name, "amq.fanout")
+    ask("DEL", keys.stream(b"lost"))
+    groups = [
+        publish.Group([Message(b"", exchange="amq.fanout")], max_body=1000, max_call=1000),
+        publish.Group([Message(b"", exchange="amq.fanout")], max_body=1000, max_call=1000),
+    ]
+
+    answers = await broker._link.run(publish.publish("lane", 1, "token", groups))
+
+    assert [type(answer) for answer in answers] == [TopologyLost, TopologyLost]
+    assert ask("XLEN", keys.stream(b"q")) == 0
+
+
+async def test_a_queue_can_be_deleted_when_its_bindings_are_lost(broker: AsyncBroker, ask: Bare, keys: Keys) -> None:
+    await broker.declare_exchange("x")
+    await broker.declare_queue("q")
+    await broker.bind("q", "x", "key")
+    ask("DEL", keys.bindings(b"x"))
+
+    await broker.delete_queue("q")
+
+    assert await broker.queues() == []

@@ -6,6 +6,8 @@ import pytest
 
 from rexchange import AsyncBroker, Message
 from rexchange.errors import AlreadySettled, NotFound, UnknownDeliveryTag
+from rexchange.protocol.consume import take
+from rexchange.protocol.settle import Verdict
 from rexchange.testing import async_drain
 from tests.conformance.async_.support import Connect
 
@@ -179,3 +181,42 @@ async def test_extend_keeps_a_gotten_message(broker: AsyncBroker) -> None:
 
     await delivery.ack()
     assert await counts(broker) == (0, 0)
+
+
+async def test_settling_after_the_queue_is_deleted_is_harmless(broker: AsyncBroker) -> None:
+    await fill(broker, 2)
+    first, second = await broker.get("q", auto_ack=False), await broker.get("q", auto_ack=False)
+    assert first is not None
+    assert second is not None
+
+    await broker.delete_queue("q")
+
+    await first.nack()
+    await second.ack()
+
+
+async def test_deleting_a_queue_leaves_nothing_of_its_gets(broker: AsyncBroker) -> None:
+    await fill(broker, 1)
+    await broker.get("q")
+    assert (await broker.status()).consumers == 1
+
+    await broker.delete_queue("q")
+
+    assert (await broker.status()).consumers == 0
+
+
+@pytest.mark.parametrize("verdict", ["ack", "requeue"])
+async def test_multiple_settles_more_than_lua_unpacks_at_once(broker: AsyncBroker, verdict: Verdict) -> None:
+    count = 8500
+    await broker.declare_queue("q")
+    for first in range(0, count, 500):
+        await broker.publish_many([Message(b"", routing_key="q")] * min(500, count - first))
+    assert await broker.get("q", auto_ack=False) is not None
+    getter = broker._getters["q"]
+    holder = getter._holder
+    entries = await broker._link.run(take(holder.name, count, ["q"], holder.incarnations))
+    last = holder.add(0, [entry.id for entry in entries])[-1]
+
+    await getter.settle(last, verdict, multiple=True, wait=True)
+
+    assert await counts(broker) == ((0, 0) if verdict == "ack" else (count, 0))

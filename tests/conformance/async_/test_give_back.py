@@ -8,8 +8,10 @@ from datetime import timedelta
 import pytest
 
 from rexchange import AsyncBroker, AsyncDelivery, Message
+from rexchange._async import io
 from rexchange.errors import StaleDelivery
 from rexchange.keyspace import Keys
+from rexchange.protocol import tick
 from rexchange.testing import async_drain, async_messages, async_wait_until
 from tests.conformance.async_.support import Background, Connect, is_waiting
 from tests.support.servers import Bare
@@ -372,7 +374,7 @@ async def test_what_was_read_ahead_is_not_handed_out_once_the_session_was_reaped
 
         async def reaped() -> bool:
             await other.reap()
-            return not sleeper._session.is_current(1) or sleeper._session.id != session
+            return sleeper._session.alive != 1
 
         await async_wait_until(reaped)
 
@@ -386,3 +388,75 @@ async def test_what_was_read_ahead_is_not_handed_out_once_the_session_was_reaped
             await first.ack()
         await again[-1].ack(multiple=True, wait=True)
     assert await ready(broker) == 0
+
+
+async def test_a_late_verdict_is_stale_also_when_the_consumer_has_registered_anew_before_it_left(
+    connect: Connect, broker: AsyncBroker, ask: Bare, keys: Keys
+) -> None:
+    stale: list[int] = []
+    sleeper = await connect(heartbeat=timedelta(milliseconds=50), settle_delay=timedelta(seconds=30))
+    other = await connect()
+    await fill(broker, 1)
+    async with sleeper.consume(
+        "q", auto_ack=False, timeout=0.05, on_stale=lambda tag, _: stale.append(tag)
+    ) as consumer:
+        late = await anext(consumer)
+        ask("ZADD", keys.sessions, 0, sleeper._session.id)
+
+        async def reaped() -> bool:
+            await other.reap()
+            return sleeper._session.alive != 1
+
+        await async_wait_until(reaped)
+        again = await other.get("q", auto_ack=False)
+        assert again is not None
+
+        await late.ack()  # it waits for company, and the next read registers the consumer anew
+        assert [delivery async for delivery in consumer] == []
+
+        assert stale == [late.delivery_tag]
+        await again.nack()  # it is still the other's to give back, so it was not settled under him
+        assert [message.body for message in await async_messages(broker, "q")] == [b"0"]
+
+
+async def test_get_keeps_its_ack_timeout_beside_a_consumer_with_a_longer_one(broker: AsyncBroker) -> None:
+    await broker.declare_queue("q", ack_timeout=SHORT)
+    async with broker.consume("q", auto_ack=False, ack_timeout=timedelta(hours=1)) as consumer:
+        await consumer.cancel()
+        assert await broker.get("q") is None
+        await io.sleep(2 * SHORT.total_seconds())  # the visit that was planned for the first get is over
+        await broker.publish(b"0", routing_key="q")
+        assert await broker.get("q", auto_ack=False) is not None
+
+        async def given_back() -> bool:
+            return await ready(broker) == 1
+
+        await async_wait_until(given_back)
+
+
+async def test_a_renewal_that_crosses_a_reconnect_takes_nothing_for_lost(broker: AsyncBroker) -> None:
+    await fill(broker, 1)
+    async with broker.consume("q", auto_ack=False) as consumer:
+        delivery = await anext(consumer)
+        holder = consumer._holder
+        renewal = holder.extension()
+        assert renewal is not None
+
+        await holder.attach()
+        holder.lost(await broker._link.run(renewal))
+
+        await delivery.ack(wait=True)
+
+
+async def test_a_dead_session_ends_also_where_it_lives_only_two_heartbeats(connect: Connect) -> None:
+    heartbeat = timedelta(milliseconds=400)
+    broker = await connect(heartbeat=heartbeat, session_timeout=2 * heartbeat)
+    await broker.declare_queue("q", exclusive=True)  # it needs a session
+    for phase in (0.1, 0.25):
+        await io.sleep(phase)
+        await broker._link.run(tick.open_session(f"dead-{phase}", 800))
+
+    async def ended() -> bool:
+        return (await broker.status()).sessions == 1
+
+    await async_wait_until(ended)

@@ -7,11 +7,18 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Generic, TypeAlias, TypeVar
 
+import pytest
+
 from rexchange import Broker, Consumer
+from tests.support.faults import Faults
 
 T = TypeVar("T")
 Connect: TypeAlias = Callable[..., Broker]
 """The fixture `connect`: makes one more broker on the test's vhost; takes Broker's options."""
+
+
+INTERRUPTION: type[BaseException] = KeyboardInterrupt
+"""What is raised in a caller that is torn from its work."""
 
 
 class Background(Generic[T]):
@@ -44,3 +51,15 @@ def is_waiting(consumer: Consumer) -> bool:
     """Whether its read is under way; on a server that cannot block there is nothing to see, and nothing to wait for."""
     facts = consumer._link.facts
     return consumer._intake._reader._blocked or (facts is not None and not facts.blocking)
+
+
+def interrupted(faults: Faults, match: str, work: Callable[[], object]) -> None:
+    """Run work into which Ctrl-C comes when the server has done what holds `match`, before the reply is read."""
+    rule = faults.during(match, _interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert rule.done == 1
+
+
+def _interrupt() -> None:
+    raise KeyboardInterrupt

@@ -3,11 +3,18 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+
 import pytest
 
 from rexchange import Broker, Message
+from rexchange._sync.wire import ConnectionLost
 from rexchange.errors import AlreadySettled
+from rexchange.protocol.call import Arg, Reply
 from rexchange.testing import messages
+from tests.conformance.sync_.support import Connect
 
 
 def fill(broker: Broker, *names: str) -> None:
@@ -71,3 +78,22 @@ def test_settling_says_what_to_pass_instead(broker: Broker) -> None:
                 attempt()
         with pytest.raises(AlreadySettled, match="auto_ack=False"):
             consumer.ack(delivery.delivery_tag)
+
+
+def test_what_was_read_is_shown_however_long_its_settle_takes(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = connect(retry_timeout=timedelta(milliseconds=100))
+    fill(broker, "q")
+    with broker.consume("q", timeout=1) as consumer:
+        wire, until = broker._link.commands, time.monotonic() + 0.5
+        roundtrip = wire.roundtrip
+
+        def down(commands: Sequence[Sequence[Arg]]) -> list[Reply]:
+            if time.monotonic() < until:
+                raise ConnectionLost(ConnectionError("down"), sent=False)
+            return roundtrip(commands)
+
+        monkeypatch.setattr(wire, "roundtrip", down)
+
+        assert [delivery.body for delivery in consumer] == [b"%d" % n for n in range(6)]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rexchange import Broker, Exchange, Message, Queue
-from rexchange.errors import InvalidArgument, PreconditionFailed, RexchangeError
+from rexchange.errors import InvalidArgument, NotFound, PreconditionFailed, RexchangeError
 from rexchange.keyspace import Keys
 from tests.support.servers import Bare
 
@@ -148,3 +148,49 @@ def test_url_and_client_together_are_refused(url: str) -> None:
 def test_a_url_that_can_not_be_parsed_is_refused(wrong: str) -> None:
     with pytest.raises(InvalidArgument):
         Broker(wrong)
+
+
+@pytest.mark.parametrize("wrong", ["", 5])
+def test_an_empty_url_is_refused_and_does_not_mean_the_embedded_server(wrong: Any) -> None:
+    with pytest.raises(InvalidArgument, match="url"):
+        Broker(wrong)
+
+
+@pytest.mark.parametrize("wrong", ["false", 0, None])
+def test_auto_ack_is_a_bool_since_a_text_would_mean_true(broker: Broker, wrong: Any) -> None:
+    broker.declare_queue("q")
+    with pytest.raises(InvalidArgument, match="auto_ack"):
+        broker.consume("q", auto_ack=wrong)
+    with pytest.raises(InvalidArgument, match="auto_ack"):
+        broker.get("q", auto_ack=wrong)
+
+
+def test_what_is_no_iterable_is_refused(broker: Broker) -> None:
+    wrong: Any = Message(b"one", routing_key="q")
+    with pytest.raises(InvalidArgument, match="messages"):
+        broker.publish_many(wrong)
+    wrong = None
+    with pytest.raises(InvalidArgument, match="queues"):
+        broker.consume(wrong)
+
+
+def test_a_wrong_idle_timeout_is_refused(broker: Broker) -> None:
+    wrong: Any = "1"
+    with pytest.raises(InvalidArgument, match="timeout"):
+        broker.consume("q", timeout=wrong)
+
+
+def test_a_callback_that_is_no_function_is_refused_before_anything_is_read(broker: Broker) -> None:
+    wrong: Any = "print"
+    broker.declare_queue("q")
+    broker.publish(b"kept", routing_key="q")
+    with broker.consume("q", timeout=0) as consumer:
+        with pytest.raises(InvalidArgument, match="callback"):
+            consumer.run(wrong)
+    assert (broker.declare_queue("q")).message_count == 1
+
+
+def test_bind_with_swapped_arguments_says_so(broker: Broker) -> None:
+    broker.declare_queue("mail")
+    with pytest.raises(NotFound, match=r"bind\(queue, exchange, key\)"):
+        broker.bind("events", "mail", "key")

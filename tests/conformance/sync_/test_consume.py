@@ -287,3 +287,17 @@ def test_a_consumer_is_listed_while_it_lives(broker: Broker) -> None:
 
 def test_a_consumer_without_a_tag_gets_one(broker: Broker) -> None:
     assert broker.consume("q").tag.startswith("amq.ctag-")
+
+
+def test_a_consumer_with_one_place_starves_none_of_its_queues(broker: Broker) -> None:
+    fill(broker, "a", 40)
+    fill(broker, "b", 40)
+
+    seen: set[str] = set()
+    with broker.consume(["a", "b"], auto_ack=False, prefetch=1) as consumer:
+        for _ in range(40):
+            delivery = next(consumer)
+            seen.add(delivery.queue)
+            delivery.ack()
+
+    assert seen == {"a", "b"}

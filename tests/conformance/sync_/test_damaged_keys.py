@@ -8,6 +8,7 @@ import pytest
 from rexchange import Broker, Message
 from rexchange.errors import NotFound, RexchangeError, ServerRefused, TopologyLost
 from rexchange.keyspace import Keys
+from rexchange.protocol import publish
 from rexchange.testing import messages
 from tests.conformance.sync_.support import Connect
 from tests.support.servers import Bare
@@ -223,3 +224,31 @@ def test_a_corrupt_envelope_is_told_when_it_is_looked_at(broker: Broker, ask: Ba
     assert delivery.body == b"body"
     with pytest.raises(RexchangeError, match="corrupt"):
         _ = delivery.headers
+
+
+def test_a_lost_stream_keeps_every_group_of_a_call_out(broker: Broker, ask: Bare, keys: Keys) -> None:
+    broker.declare_queue("q")
+    broker.declare_queue("lost")
+    for name in ("q", "lost"):
+        broker.bind(name, "amq.fanout")
+    ask("DEL", keys.stream(b"lost"))
+    groups = [
+        publish.Group([Message(b"", exchange="amq.fanout")], max_body=1000, max_call=1000),
+        publish.Group([Message(b"", exchange="amq.fanout")], max_body=1000, max_call=1000),
+    ]
+
+    answers = broker._link.run(publish.publish("lane", 1, "token", groups))
+
+    assert [type(answer) for answer in answers] == [TopologyLost, TopologyLost]
+    assert ask("XLEN", keys.stream(b"q")) == 0
+
+
+def test_a_queue_can_be_deleted_when_its_bindings_are_lost(broker: Broker, ask: Bare, keys: Keys) -> None:
+    broker.declare_exchange("x")
+    broker.declare_queue("q")
+    broker.bind("q", "x", "key")
+    ask("DEL", keys.bindings(b"x"))
+
+    broker.delete_queue("q")
+
+    assert broker.queues() == []

@@ -7,6 +7,8 @@ import pytest
 
 from rexchange import Broker, Message
 from rexchange.errors import AlreadySettled, NotFound, UnknownDeliveryTag
+from rexchange.protocol.consume import take
+from rexchange.protocol.settle import Verdict
 from rexchange.testing import drain
 from tests.conformance.sync_.support import Connect
 
@@ -178,3 +180,42 @@ def test_extend_keeps_a_gotten_message(broker: Broker) -> None:
 
     delivery.ack()
     assert counts(broker) == (0, 0)
+
+
+def test_settling_after_the_queue_is_deleted_is_harmless(broker: Broker) -> None:
+    fill(broker, 2)
+    first, second = broker.get("q", auto_ack=False), broker.get("q", auto_ack=False)
+    assert first is not None
+    assert second is not None
+
+    broker.delete_queue("q")
+
+    first.nack()
+    second.ack()
+
+
+def test_deleting_a_queue_leaves_nothing_of_its_gets(broker: Broker) -> None:
+    fill(broker, 1)
+    broker.get("q")
+    assert (broker.status()).consumers == 1
+
+    broker.delete_queue("q")
+
+    assert (broker.status()).consumers == 0
+
+
+@pytest.mark.parametrize("verdict", ["ack", "requeue"])
+def test_multiple_settles_more_than_lua_unpacks_at_once(broker: Broker, verdict: Verdict) -> None:
+    count = 8500
+    broker.declare_queue("q")
+    for first in range(0, count, 500):
+        broker.publish_many([Message(b"", routing_key="q")] * min(500, count - first))
+    assert broker.get("q", auto_ack=False) is not None
+    getter = broker._getters["q"]
+    holder = getter._holder
+    entries = broker._link.run(take(holder.name, count, ["q"], holder.incarnations))
+    last = holder.add(0, [entry.id for entry in entries])[-1]
+
+    getter.settle(last, verdict, multiple=True, wait=True)
+
+    assert counts(broker) == ((0, 0) if verdict == "ack" else (count, 0))

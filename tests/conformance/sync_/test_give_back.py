@@ -9,8 +9,10 @@ from datetime import timedelta
 import pytest
 
 from rexchange import Broker, Delivery, Message
+from rexchange._sync import io
 from rexchange.errors import StaleDelivery
 from rexchange.keyspace import Keys
+from rexchange.protocol import tick
 from rexchange.testing import drain, messages, wait_until
 from tests.conformance.sync_.support import Background, Connect, is_waiting
 from tests.support.servers import Bare
@@ -371,7 +373,7 @@ def test_what_was_read_ahead_is_not_handed_out_once_the_session_was_reaped(
 
         def reaped() -> bool:
             other.reap()
-            return not sleeper._session.is_current(1) or sleeper._session.id != session
+            return sleeper._session.alive != 1
 
         wait_until(reaped)
 
@@ -385,3 +387,73 @@ def test_what_was_read_ahead_is_not_handed_out_once_the_session_was_reaped(
             first.ack()
         again[-1].ack(multiple=True, wait=True)
     assert ready(broker) == 0
+
+
+def test_a_late_verdict_is_stale_also_when_the_consumer_has_registered_anew_before_it_left(
+    connect: Connect, broker: Broker, ask: Bare, keys: Keys
+) -> None:
+    stale: list[int] = []
+    sleeper = connect(heartbeat=timedelta(milliseconds=50), settle_delay=timedelta(seconds=30))
+    other = connect()
+    fill(broker, 1)
+    with sleeper.consume("q", auto_ack=False, timeout=0.05, on_stale=lambda tag, _: stale.append(tag)) as consumer:
+        late = next(consumer)
+        ask("ZADD", keys.sessions, 0, sleeper._session.id)
+
+        def reaped() -> bool:
+            other.reap()
+            return sleeper._session.alive != 1
+
+        wait_until(reaped)
+        again = other.get("q", auto_ack=False)
+        assert again is not None
+
+        late.ack()  # it waits for company, and the next read registers the consumer anew
+        assert [delivery for delivery in consumer] == []
+
+        assert stale == [late.delivery_tag]
+        again.nack()  # it is still the other's to give back, so it was not settled under him
+        assert [message.body for message in messages(broker, "q")] == [b"0"]
+
+
+def test_get_keeps_its_ack_timeout_beside_a_consumer_with_a_longer_one(broker: Broker) -> None:
+    broker.declare_queue("q", ack_timeout=SHORT)
+    with broker.consume("q", auto_ack=False, ack_timeout=timedelta(hours=1)) as consumer:
+        consumer.cancel()
+        assert broker.get("q") is None
+        io.sleep(2 * SHORT.total_seconds())  # the visit that was planned for the first get is over
+        broker.publish(b"0", routing_key="q")
+        assert broker.get("q", auto_ack=False) is not None
+
+        def given_back() -> bool:
+            return ready(broker) == 1
+
+        wait_until(given_back)
+
+
+def test_a_renewal_that_crosses_a_reconnect_takes_nothing_for_lost(broker: Broker) -> None:
+    fill(broker, 1)
+    with broker.consume("q", auto_ack=False) as consumer:
+        delivery = next(consumer)
+        holder = consumer._holder
+        renewal = holder.extension()
+        assert renewal is not None
+
+        holder.attach()
+        holder.lost(broker._link.run(renewal))
+
+        delivery.ack(wait=True)
+
+
+def test_a_dead_session_ends_also_where_it_lives_only_two_heartbeats(connect: Connect) -> None:
+    heartbeat = timedelta(milliseconds=400)
+    broker = connect(heartbeat=heartbeat, session_timeout=2 * heartbeat)
+    broker.declare_queue("q", exclusive=True)  # it needs a session
+    for phase in (0.1, 0.25):
+        io.sleep(phase)
+        broker._link.run(tick.open_session(f"dead-{phase}", 800))
+
+    def ended() -> bool:
+        return (broker.status()).sessions == 1
+
+    wait_until(ended)

@@ -217,3 +217,20 @@ def test_verdicts_on_two_queues_go_to_each(broker: Broker) -> None:
                 delivery.nack()
 
     assert [(info.ready, info.unacked) for info in broker.queues()] == [(0, 0), (0, 0)]
+
+
+def test_a_fence_stays_down_while_a_verdict_waits(broker: Broker) -> None:
+    broker.declare_queue("fenced")
+    broker.publish_many([Message(b"", routing_key="fenced")] * 2)
+    with broker.consume("fenced", auto_ack=False, prefetch=2) as consumer:
+        first, second = next(consumer), next(consumer)
+        holder = consumer._holder
+        holder.judge(first.delivery_tag, "ack", multiple=False, shown=2)
+        batch = holder.take_batch()
+        assert batch is not None
+        assert holder.held == 2
+
+        holder.judge(second.delivery_tag, "ack", multiple=False, shown=2)
+
+        assert holder.held == 2  # so the batch that leaves now does not set the fence, which would speak for the second
+        holder.send(batch)

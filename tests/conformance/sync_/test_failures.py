@@ -1,0 +1,163 @@
+# Generated from tests/conformance/async_/test_failures.py by `python tools/unasync.py`. Do not edit.
+"""Operations on a connection that fails: what is repeated, what is refused, and what its `outcome` then says."""
+
+from __future__ import annotations
+
+import pytest
+from redis.exceptions import AuthenticationError
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from rexchange import Broker
+from rexchange.errors import BrokerConnectionError, ScriptError, ServerRefused
+from rexchange.testing import messages, wait_until
+from tests.conformance.sync_.support import INTERRUPTION, Background, Connect
+from tests.support.faults import Faults
+
+NOT_NOW = ["READONLY You can't write against a read only replica.", "LOADING Redis is loading the dataset in memory"]
+
+
+def bodies(broker: Broker) -> list[bytes]:
+    """Return what is ready, in order."""
+    return [message.body for message in messages(broker, "q")]
+
+
+# --- what is repeated
+
+
+@pytest.mark.parametrize("error", [*NOT_NOW, "BUSY Redis is busy running a script.", "NOSCRIPT No matching script."])
+def test_what_the_server_refuses_for_now_is_sent_again(broker: Broker, error: str) -> None:
+    broker.declare_queue("q")
+    rule = Faults(broker).answer("publish", error, times=2)
+
+    assert broker.publish(b"1", routing_key="q") == 1
+
+    assert rule.done == 2
+    assert bodies(broker) == [b"1"]
+
+
+@pytest.mark.parametrize("error", NOT_NOW)
+def test_what_is_refused_until_the_time_is_up_was_not_done(broker: Broker, error: str) -> None:
+    broker.declare_queue("q")
+    Faults(broker).answer("publish", error)
+
+    with pytest.raises(BrokerConnectionError) as caught:
+        broker.publish(b"1", routing_key="q", timeout=0)
+
+    assert caught.value.outcome == "not_done"
+    assert bodies(broker) == []
+
+
+def test_a_server_that_forgets_each_script_at_once_is_an_error(broker: Broker) -> None:
+    broker.declare_queue("q")
+    Faults(broker).answer("publish", "NOSCRIPT No matching script.", times=9)
+
+    with pytest.raises(ScriptError, match="NOSCRIPT"):
+        broker.publish(b"1", routing_key="q")
+
+
+@pytest.mark.parametrize("error", NOT_NOW)
+def test_a_refused_retry_of_what_may_have_been_done_is_unknown(broker: Broker, error: str) -> None:
+    broker.declare_queue("q")
+    faults = Faults(broker)
+    faults.cut("publish")
+    faults.answer("publish", error, times=99)
+
+    with pytest.raises(BrokerConnectionError) as caught:
+        broker.publish(b"1", routing_key="q", timeout=0.2)
+
+    assert caught.value.outcome == "unknown"
+    assert bodies(broker) == [b"1"]
+
+
+def test_a_refused_password_is_no_lost_connection(broker: Broker) -> None:
+    Faults(broker).refuse(AuthenticationError("WRONGPASS invalid username-password pair"))
+
+    with pytest.raises(ServerRefused, match="password") as caught:
+        broker.exchanges()
+
+    assert caught.value.outcome == "not_done"
+
+
+def test_a_connect_that_fails_is_repeated_and_was_not_done(broker: Broker) -> None:
+    faults = Faults(broker)
+    faults.refuse(RedisConnectionError("no route to the host"))
+    assert len(broker.exchanges()) == 6
+    faults.refuse(RedisConnectionError("no route to the host"))
+
+    with pytest.raises(BrokerConnectionError, match="no route") as caught:
+        broker.publish(b"1", routing_key="q", timeout=0)
+
+    assert caught.value.outcome == "not_done"
+
+
+def test_a_command_after_an_interrupted_one_reads_its_own_reply(broker: Broker) -> None:
+    broker.declare_queue("q")
+
+    def interrupt() -> None:
+        raise INTERRUPTION
+
+    Faults(broker).during("status", interrupt)
+    with pytest.raises(INTERRUPTION):
+        broker.status()
+
+    assert broker.route("", "q") == ["q"]
+
+
+# --- publishing on one lane
+
+
+def test_a_publish_that_waits_too_long_for_another_was_not_done(broker: Broker) -> None:
+    broker.declare_queue("q")
+    lock = broker._publisher._lock
+    lock.acquire()
+
+    with pytest.raises(BrokerConnectionError, match="the time was up") as caught:
+        broker.publish(b"late", routing_key="q", timeout=0.01)
+    lock.release()
+
+    assert caught.value.outcome == "not_done"
+    broker.publish(b"1", routing_key="q")
+    assert bodies(broker) == [b"1"]
+
+
+def test_an_interrupted_publish_tells_its_neighbours(broker: Broker) -> None:
+    """They share one call: nobody may wait for ever for the answer that only the interrupted one would have read."""
+    broker.declare_queue("q")
+    publisher = broker._publisher
+    publisher._lock.acquire()
+
+    def publish() -> int:
+        return broker.publish(b"1", routing_key="q")
+
+    neighbours = [Background(publish), Background(publish)]
+    wait_until(lambda: len(publisher._waiting) == 2)
+
+    def interrupt() -> None:
+        raise INTERRUPTION
+
+    Faults(broker).during("publish", interrupt)
+    publisher._lock.release()
+
+    raised: list[BaseException] = []
+    for each in neighbours:
+        with pytest.raises((INTERRUPTION, BrokerConnectionError)) as caught:
+            each.result()
+        raised.append(caught.value)
+    assert {type(error) for error in raised} == {INTERRUPTION, BrokerConnectionError}
+    assert [error.outcome for error in raised if isinstance(error, BrokerConnectionError)] == ["unknown"]
+    assert bodies(broker) == [b"1", b"1"]
+
+
+def test_two_processes_on_one_lane_lose_and_double_nothing(broker: Broker, connect: Connect) -> None:
+    """A snapshot of a virtual machine that runs twice counts on the same lane."""
+    broker.declare_queue("q")
+    copy = connect()
+    broker.publish(b"0", routing_key="q")
+    copy._publisher._lane, copy._publisher._number = broker._publisher._lane, broker._publisher._number
+
+    for number in range(1, 4):
+        broker.publish(b"%d" % number, routing_key="q")
+        copy.publish(b"copy %d" % number, routing_key="q")
+
+    assert bodies(broker) == [b"0", b"1", b"copy 1", b"2", b"copy 2", b"3", b"copy 3"]
+    assert copy._publisher._lane != broker._publisher._lane

@@ -1,0 +1,75 @@
+"""Where rexchange differs on purpose: each difference with its reason, and how it is evened out. All of them are here.
+
+`Explained.count` says how often each was met; docs/semantics.md has the row that a reason names.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from enum import Enum
+
+from tests.differential import steps as s
+from tests.differential.steps import Outcome, Step
+
+
+class Reason(Enum):
+    """What differs, and why."""
+
+    ERRORS_CLOSE_NOTHING = (
+        "an error closes the channel in RabbitMQ and is an exception of one call here (What to know first): after a "
+        "refused verdict the consumer is closed on our side too"
+    )
+    CANCEL_KEEPS_QUEUE = (
+        "cancel() keeps a consumer's registration until it is closed (Queues, auto-delete): it is not counted as a "
+        "consumer here, an auto-delete queue's is closed at once, and if_unused is left out where only such are left"
+    )
+    LATE_VERDICT = (
+        "a verdict on a delivery of a deleted queue does no harm on both, and is told here as StaleDelivery "
+        "(Consuming, cancel notification)"
+    )
+    UNKNOWN_TYPE = "RabbitMQ 3.10 answers an unknown exchange type with 503, 4.x and rexchange with 406 (note on 3.10)"
+    DEFAULT_PASSIVE = "a passive declare of the default exchange is 404 here (Exchanges, the default exchange)"
+
+
+BY_CONSTRUCTION = (
+    "tags: a consumer, or all gets of one client from one queue, is one channel in RabbitMQ; there are none here",
+    "redelivered of what was read ahead and never shown: all that is handed out is shown at once",
+    "round robin: never two reading consumers on one queue",
+    "publish to a missing exchange: RabbitMQ's late 404 is waited for (confirms)",
+    "a dead client: connections end in order; a killed process is noticed after 15 s here (tests/chaos)",
+    "durable: nothing is restarted in a scenario",
+    "server-named queues and consumer tags: the names are random on both",
+    "get does not return how many are left: ready counts are compared after each step instead",
+)
+"""Differences that no scenario can meet, by the way both sides are driven."""
+
+STALE = "StaleDelivery"
+
+
+class Explained:
+    """The counts of one run."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[Reason] = Counter()
+
+    def note(self, reason: Reason) -> None:
+        self.counts[reason] += 1
+
+    def late_verdict(self, error: str, *, lost: bool) -> bool:
+        """Whether an error of ours is but the word that the delivery's queue is gone."""
+        if lost and error == STALE:
+            self.note(Reason.LATE_VERDICT)
+            return True
+        return False
+
+    def evened(self, step: Step, theirs: Outcome, ours: Outcome) -> Outcome:
+        """Return RabbitMQ's outcome as it is to be expected of rexchange."""
+        if isinstance(step, s.DeclareExchange):
+            if theirs.code == 503:
+                self.note(Reason.UNKNOWN_TYPE)
+                return replace(theirs, code=406)
+            if step.name == "" and step.passive and theirs.code != ours.code:
+                self.note(Reason.DEFAULT_PASSIVE)
+                return replace(theirs, code=404)
+        return theirs

@@ -1,0 +1,299 @@
+"""What both sides share: which queues, consumers and deliveries there are, and what a step means for them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from tests.differential import steps as s
+from tests.differential.steps import Outcome, Seen, Step
+
+CLIENTS = 3
+
+
+class Refused(Exception):
+    """The broker refuses, with an AMQP reply code or, in words, something that AMQP does not know."""
+
+    def __init__(self, reply_code: int | str) -> None:
+        super().__init__(reply_code)
+        self.code = reply_code
+
+
+class Skipped(Exception):
+    """The step has nothing to work on."""
+
+
+@dataclass(eq=False)
+class Handed:
+    """A delivery that was handed out; `delivery` is what the side needs to settle it."""
+
+    delivery: Any
+    settled: bool = False
+
+
+@dataclass(eq=False)
+class Holder:
+    """A consumer, or all that one client gets from one queue: a scope of delivery tags."""
+
+    number: int
+    client: int
+    queue: str
+    handle: Any
+    is_get: bool = False
+    auto_ack: bool = False
+    prefetch: int = 0
+    reading: bool = False
+    is_open: bool = True
+    lost: bool = False
+    """Its queue was deleted."""
+    handed: list[Handed] = field(default_factory=list)
+
+    @property
+    def held(self) -> list[Handed]:
+        return [each for each in self.handed if not each.settled]
+
+    @property
+    def unacked(self) -> int:
+        """How many the broker counts as unacked."""
+        return 0 if self.lost else len(self.held)
+
+    @property
+    def is_full(self) -> bool:
+        return not self.auto_ack and self.prefetch > 0 and self.unacked >= self.prefetch
+
+
+class Runner(ABC):
+    """One broker under a scenario. `prefix` makes the names of each scenario its own."""
+
+    def __init__(self) -> None:
+        self.prefix = ""
+        self.holders: list[Holder] = []
+        self.owners: dict[str, int] = {}
+        self.exclusive: dict[str, int] = {}
+        self.exchanges: set[str] = set()
+        self.taken: Counter[str] = Counter()
+        self.number = 0
+
+    # --- names
+
+    def name(self, word: str) -> str:
+        """Return a scenario's name, or a key that is one, as it is on the server."""
+        return self.prefix + word if len(word) == 2 and word[0] in "qx" and word[1].isdigit() else word
+
+    def arguments(self, table: s.Table) -> s.Table:
+        return {key: self.name(value) if isinstance(value, str) else value for key, value in table.items()}
+
+    def short(self, name: str) -> str:
+        return name.removeprefix(self.prefix)
+
+    # --- running
+
+    def start(self, prefix: str) -> None:
+        self.prefix = prefix
+        self.holders, self.owners, self.exclusive, self.exchanges = [], {}, {}, set()
+        self.number = 0
+
+    def step(self, step: Step) -> Outcome:
+        """Do one step and look at everything after it."""
+        outcome = Outcome()
+        self.number += 1
+        self.taken.clear()
+        try:
+            outcome.value = self.perform(step, outcome)
+        except Refused as refused:
+            outcome.code = refused.code
+        except Skipped:
+            outcome.skipped = True
+            return outcome
+        self.observe(step, outcome)
+        outcome.seen.sort(key=lambda seen: seen.holder)
+        outcome.cancelled.sort()
+        return outcome
+
+    def perform(self, step: Step, outcome: Outcome) -> object:
+        match step:
+            case s.DeclareExchange():
+                self.declare_exchange(step)
+                if not step.passive:
+                    self.exchanges.add(step.name)
+            case s.DeclareQueue():
+                return self._declare_queue(step)
+            case s.Bind() | s.Unbind():
+                self.bind(step)
+            case s.DeleteExchange():
+                self.delete_exchange(step)
+            case s.DeleteQueue():
+                count = self.delete_queue(step)
+                self.gone(step.name, outcome)
+                return count
+            case s.Purge():
+                return self.purge(step)
+            case s.Publish():
+                return self.publish(step, b"%d" % self.number)
+            case s.Get():
+                return self._get(step, outcome)
+            case s.Consume():
+                self._consume(step)
+            case s.Settle():
+                self._settle(step)
+            case s.Cancel() | s.CloseConsumer():
+                self._end_consumer(step)
+            case s.CloseClient():
+                self._close_client(step.client, outcome)
+        return None
+
+    # --- what a step means for the books
+
+    def _declare_queue(self, step: s.DeclareQueue) -> object:
+        counts = self.declare_queue(step)
+        if not step.passive:
+            if step.name not in self.owners and step.exclusive:
+                self.exclusive[step.name] = step.client
+            self.owners.setdefault(step.name, step.client)
+        return counts
+
+    def gone(self, queue: str, outcome: Outcome) -> None:
+        """Note that a queue is deleted: its consumers are to be told, its deliveries are lost."""
+        self.owners.pop(queue, None)
+        self.exclusive.pop(queue, None)
+        for holder in self.holders:
+            if holder.queue == queue:
+                holder.lost = True
+                if holder.reading:
+                    self.await_cancel(holder)
+                    holder.reading = False
+                    outcome.cancelled.append(holder.number)
+
+    def _get(self, step: s.Get, outcome: Outcome) -> bool:
+        for holder in self.holders:
+            usable = holder.is_get and holder.is_open and not holder.lost
+            if usable and (holder.client, holder.queue) == (step.client, step.queue):
+                break
+        else:
+            holder = Holder(len(self.holders), step.client, step.queue, None, is_get=True)
+        delivery = self.get(step, holder)
+        if delivery is None:
+            return False
+        if holder.number == len(self.holders):
+            self.holders.append(holder)
+        holder.handed.append(Handed(delivery, settled=step.auto_ack))
+        outcome.seen.append(self.look(holder, delivery))
+        return True
+
+    def _consume(self, step: s.Consume) -> None:
+        if any(holder.reading and holder.queue == step.queue for holder in self.holders):
+            raise Skipped
+        number = len(self.holders)
+        holder = Holder(number, step.client, step.queue, None, auto_ack=step.auto_ack, prefetch=step.prefetch)
+        self.consume(step, holder)
+        holder.reading = True
+        self.holders.append(holder)
+
+    def _chosen(self, number: int, *, consumers: bool = False) -> Holder:
+        fit = [each for each in self.holders if each.is_open and not (consumers and each.is_get)]
+        if not fit:
+            raise Skipped
+        return fit[number % len(fit)]
+
+    def _settle(self, step: s.Settle) -> None:
+        holder = self._chosen(step.holder)
+        if step.which in ("held", "settled"):
+            wanted = step.which == "settled"
+            fit = [each for each in holder.handed if each.settled == wanted and not (wanted and holder.lost)]
+            if not fit:
+                raise Skipped
+            chosen = fit[step.number % len(fit)]
+            upto = holder.handed[: holder.handed.index(chosen) + 1] if step.multiple else [chosen]
+        else:
+            if holder.is_get or holder.auto_ack:
+                raise Skipped  # a getter of ours has no tags of its own
+            chosen, upto = None, holder.handed if step.which == "zero" else []
+        try:
+            self.settle(step, holder, chosen)
+        except Refused:
+            self.close_holder(holder)
+            holder.is_open = holder.reading = False
+            raise
+        for each in upto:
+            if not each.settled and not holder.lost and not (step.verdict != "ack" and step.requeue):
+                self.taken[holder.queue] += 1
+            each.settled = True
+
+    def _end_consumer(self, step: s.Cancel | s.CloseConsumer) -> None:
+        holder = self._chosen(step.holder, consumers=True)
+        if isinstance(step, s.CloseConsumer):
+            self.close_holder(holder)
+            holder.is_open = holder.reading = False
+        elif holder.reading:
+            self.cancel(holder)
+            holder.reading = False
+        else:
+            raise Skipped
+
+    def _close_client(self, client: int, outcome: Outcome) -> None:
+        for holder in self.holders:
+            if holder.client == client:
+                holder.is_open = holder.reading = False
+        self.close_client(client)
+        for queue in [queue for queue, owner in self.exclusive.items() if owner == client]:
+            self.gone(queue, outcome)
+
+    # --- what a side does
+
+    @abstractmethod
+    def declare_exchange(self, step: s.DeclareExchange) -> None: ...
+    @abstractmethod
+    def declare_queue(self, step: s.DeclareQueue) -> tuple[int, int]: ...
+    @abstractmethod
+    def bind(self, step: s.Bind | s.Unbind) -> None: ...
+    @abstractmethod
+    def delete_exchange(self, step: s.DeleteExchange) -> None: ...
+    @abstractmethod
+    def delete_queue(self, step: s.DeleteQueue) -> int: ...
+    @abstractmethod
+    def purge(self, step: s.Purge) -> int: ...
+    @abstractmethod
+    def publish(self, step: s.Publish, body: bytes) -> int | None: ...
+    @abstractmethod
+    def get(self, step: s.Get, holder: Holder) -> Any: ...
+    @abstractmethod
+    def consume(self, step: s.Consume, holder: Holder) -> None: ...
+    @abstractmethod
+    def settle(self, step: s.Settle, holder: Holder, chosen: Handed | None) -> None: ...
+    @abstractmethod
+    def cancel(self, holder: Holder) -> None: ...
+    @abstractmethod
+    def close_holder(self, holder: Holder) -> None: ...
+    @abstractmethod
+    def close_client(self, client: int) -> None: ...
+    @abstractmethod
+    def await_cancel(self, holder: Holder) -> None: ...
+    @abstractmethod
+    def look(self, holder: Holder, delivery: Any) -> Seen: ...
+    @abstractmethod
+    def observe(self, step: Step, outcome: Outcome) -> None: ...
+    @abstractmethod
+    def clean(self) -> None:
+        """Remove all that the scenario left."""
+
+    @abstractmethod
+    def close(self) -> None: ...
+
+
+def typed(table: s.Table) -> str:
+    """Return a table as text in which 1, True and "1" differ; times are in UTC."""
+    return repr({key: _plain(value) for key, value in sorted(table.items())})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return f"T{int(value.replace(tzinfo=value.tzinfo or UTC).timestamp())}"
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in sorted(value.items())}
+    return [_plain(each) for each in value] if isinstance(value, Sequence) and not isinstance(value, str) else value

@@ -1,0 +1,154 @@
+"""Faults on a broker's own connections, one request at a time: quick, on every server, in both colours.
+
+`Faults(broker)` sits between the broker and its connections (the heartbeat's aside). A fault hits the next request that
+holds a script's call (by its name) or a plain command. The chaos tests do the same to real lines, with a proxy.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from redis._parsers import BaseParser
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from rexchange import Broker, scripts
+from rexchange.protocol import tick
+
+
+@dataclass
+class Rule:
+    """What happens to the next `left` requests that hold `match`, and how often it did."""
+
+    match: bytes
+    left: int
+    #: What is answered in place of the server, which never sees the request; None: it does it, and then comes `hook`.
+    lie: Exception | None = None
+    hook: Callable[[], object] = lambda: None
+    done: int = 0
+
+    def strike(self) -> None:
+        """Do it, now that the server has answered; what it refused (NOSCRIPT) does not count."""
+        self.left -= 1
+        self.done += 1
+        self.hook()
+
+
+class Faults:
+    """The faults of one broker."""
+
+    def __init__(self, broker: Any) -> None:
+        self._rules: list[Rule] = []
+        self._refusals: list[Exception] = []
+        link = broker._link
+        make = link.wire
+
+        def wire(**options: Any) -> Any:
+            return self._wrapped(make(**options))
+
+        link.wire = wire
+        for made in (link.commands, broker._publisher._wire):
+            self._wrapped(made)
+
+    def cut(self, match: str, times: int = 1) -> Rule:
+        """Lose the replies: the server does it, and the connection ends."""
+        return self.during(match, _cut, times)
+
+    def answer(self, match: str, error: str | Exception, times: int = 1) -> Rule:
+        """Answer in place of the server: with an error reply as it would send it, or with a lost connection."""
+        lie = BaseParser.parse_error(error) if isinstance(error, str) else error
+        return self._add(Rule(_bytes(match), times, lie=lie))
+
+    def during(self, match: str, hook: Callable[[], object], times: int = 1) -> Rule:
+        """Call `hook` when the server has done it and the broker has not seen the reply; what it raises is raised."""
+        return self._add(Rule(_bytes(match), times, hook=hook))
+
+    def refuse(self, error: Exception) -> None:
+        """Let the next request fail before it is sent: its connect does."""
+        self._refusals.append(error)
+
+    def refusal(self) -> Exception | None:
+        """Return why the next connect fails."""
+        return self._refusals.pop() if self._refusals else None
+
+    def hit(self, packed: bytes) -> Rule | None:
+        """Return the fault of a request."""
+        for rule in self._rules:
+            if rule.left and rule.match in packed:
+                return rule
+        return None
+
+    def _add(self, rule: Rule) -> Rule:
+        self._rules.append(rule)
+        return rule
+
+    def _wrapped(self, wire: Any) -> Any:
+        wire._connection = _Connection(wire._connection, self)
+        return wire
+
+
+def reap(url: str, broker: Any) -> None:
+    """End a broker's session, as the reaper does when it was silent for too long."""
+    with Broker(url, vhost=broker.vhost) as other:
+        while not other._link.run(tick.close_session(broker._session.id)):
+            pass
+
+
+class _Connection:
+    """A connection of redis-py with faults; in async each method returns an awaitable, as the connection's does."""
+
+    def __init__(self, inner: Any, faults: Faults) -> None:
+        self._inner = inner
+        self._faults = faults
+        self._rule: Rule | None = None
+        self._is_async = inspect.iscoroutinefunction(inner.read_response)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def connect(self) -> Any:
+        refusal = self._faults.refusal()
+        if refusal is not None:
+            raise refusal
+        return self._inner.connect()
+
+    def send_packed_command(self, command: list[bytes], **options: Any) -> Any:
+        self._rule = self._faults.hit(b"".join(command))
+        if self._rule is not None and self._rule.lie is not None:
+            self._rule.strike()
+            return _nothing() if self._is_async else None
+        return self._inner.send_packed_command(command, **options)
+
+    def read_response(self, **options: Any) -> Any:
+        rule = self._rule
+        if rule is not None and rule.lie is not None:
+            raise rule.lie
+        self._rule = None
+        reply = self._inner.read_response(**options)
+        if self._is_async:
+            return _later(reply, rule)
+        if rule is not None:
+            rule.strike()
+        return reply
+
+
+async def _nothing() -> None:
+    """Stands for a write."""
+
+
+async def _later(reply: Awaitable[Any], rule: Rule | None) -> Any:
+    value = await reply
+    if rule is not None:
+        rule.strike()
+    return value
+
+
+def _cut() -> None:
+    raise RedisConnectionError("cut by the test")
+
+
+def _bytes(match: str) -> bytes:
+    """A script is known by its sum in the request, a command by its name."""
+    return match.encode() if match.isupper() else scripts.load(match).sha.encode()
