@@ -147,7 +147,7 @@ class Broker(Topology, Listing):
         "x-consumer-timeout" in ms is the same. `renew`: renew the deliveries while this process lives.
         `on_stale(tag, queue)` is told of verdicts that came too late. Raises InvalidArgument.
         """
-        if not isinstance(queues, Iterable):
+        if not isinstance(queues, Queue | Iterable):
             raise InvalidArgument("queues", queues, "a queue's name, or several")
         _check_flags(auto_ack=auto_ack, renew=renew)
         items = [queues] if isinstance(queues, str | Queue) else list(queues)

@@ -60,8 +60,10 @@ def get(
                 delivery.ack()
         for delivery in taken if requeue else ():
             delivery.nack(requeue=True)
+        held = 0 if taken else sum(info.unacked for info in broker.queues() if info.name == queue)
     if not taken:
-        run.note(f"queue {queue!r} is empty")
+        hint = f"; {held} unacked are with consumers (if these died: rexchange reap --wait 20)" if held else ""
+        run.note(f"queue {queue!r} is empty{hint}")
         raise typer.Exit(ExitCode.NOTHING)
 
 
@@ -80,7 +82,7 @@ def consume(
 ) -> None:
     """Wait for messages, print each and acknowledge it, until Ctrl-C.
 
-    Exit code 3: there was none.
+    They are gone from the queue then; --requeue with --count only looks. Exit code 3: there was none.
 
     Example: [bold]rexchange consume mail --timeout 10 --json[/bold]
     """
@@ -94,6 +96,8 @@ def consume(
         # renew: a pager that waits for its reader must not make the message go to somebody else.
         consumer = broker.consume(queues, auto_ack=False, prefetch=window, timeout=timeout, renew=True)
         with consumer:
+            if timeout is None and sys.stderr.isatty():
+                run.note(f"waiting for messages of {', '.join(queues)}; Ctrl-C ends")
             for delivery in consumer:
                 _print(run, delivery, body=body)
                 seen += 1

@@ -72,6 +72,8 @@ def reap(
         "given_back": done.given_back,
         "next_s": None if done.next_ms is None else done.next_ms / 1000,
     }
+    if not wait and not done.sessions:
+        run.note("dead sessions end only with --wait 20, where no other process consumes: see rexchange reap --help")
     later = "nothing is planned" if done.next_ms is None else f"the next visit is due in {done.next_ms / 1000:.1f} s"
     run.show(
         data,

@@ -186,3 +186,14 @@ def test_purge(cli: Cli, broker: Broker) -> None:
     assert cli.ok("purge", "mail", "--json").json == {"queue": "mail", "messages": 3}
     assert cli.ok("purge", "mail").out == "0 messages thrown away from queue 'mail'\n"
     assert cli("purge", "missing").code == 1
+
+
+def test_get_says_where_the_messages_are_when_none_is_ready(cli: Cli, broker: Broker) -> None:
+    broker.declare_queue("held")
+    broker.publish(b"1", routing_key="held")
+    assert broker.get("held", auto_ack=False) is not None
+
+    result = cli("get", "held")
+
+    assert result.code == 3
+    assert "1 unacked are with consumers" in result.err

@@ -106,7 +106,7 @@ class Ours(Runner):
 
     def settle(self, step: s.Settle, holder: Holder, chosen: Handed | None) -> None:
         try:
-            self._settle(step, holder, chosen)
+            self._judge(step, holder, chosen)
         except StaleDelivery as error:
             if not self.explained.late_verdict(type(error).__name__, lost=holder.lost):
                 raise Refused(type(error).__name__) from error
@@ -114,7 +114,7 @@ class Ours(Runner):
             self.explained.note(Reason.ERRORS_CLOSE_NOTHING)
             raise Refused(error.reply_code or type(error).__name__) from error
 
-    def _settle(self, step: s.Settle, holder: Holder, chosen: Handed | None) -> None:
+    def _judge(self, step: s.Settle, holder: Holder, chosen: Handed | None) -> None:
         if chosen is None:
             who, tag = holder.handle, (0 if step.which == "zero" else UNKNOWN_TAG,)
         else:

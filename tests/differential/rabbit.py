@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import pika
@@ -19,7 +20,7 @@ from tests.differential.runner import CLIENTS, Handed, Holder, Refused, Runner, 
 from tests.differential.steps import Outcome, Seen, Step
 
 HOST = ("127.0.0.1", 5672)
-SETTLED_S = 10.0
+SETTLED_S = 5.0
 UNKNOWN_TAG = 4_000_000
 NOT_FOUND, LOCKED = 404, 405
 PROPERTIES = (
@@ -147,7 +148,10 @@ class Rabbit(Runner):
     # --- messages
 
     def publish(self, step: s.Publish, body: bytes) -> int | None:
-        properties = pika.BasicProperties(headers=step.headers or None, **step.properties)
+        given = dict(step.properties)
+        if "timestamp" in given:
+            given["timestamp"] = int(given["timestamp"].timestamp())
+        properties = pika.BasicProperties(headers=step.headers or None, **given)
         with refusals():
             self.clients[step.client].desk.basic_publish(
                 self.name(step.exchange), self.name(step.key), body, properties, mandatory=step.mandatory
@@ -216,6 +220,8 @@ class Rabbit(Runner):
     def look(self, holder: Holder, delivery: Any) -> Seen:
         method, properties, body = delivery
         given = {name: getattr(properties, name) for name in PROPERTIES}
+        if given["timestamp"] is not None:
+            given["timestamp"] = datetime.fromtimestamp(given["timestamp"], UTC)
         return Seen(
             holder.number,
             body,
@@ -233,7 +239,6 @@ class Rabbit(Runner):
         for queue in list(self.owners):
             counted = self._at_rest(queue, step, outcome)
             if counted is None:
-                self.totals.pop(queue, None)
                 self.gone(queue, outcome)
                 continue
             outcome.queues[queue] = counted
@@ -244,6 +249,10 @@ class Rabbit(Runner):
             outcome.value = reached
         if isinstance(step, s.REMOVING):
             outcome.exchanges = sorted(name for name in self.exchanges if self._has_exchange(name))
+
+    def gone(self, queue: str, outcome: Outcome) -> None:
+        super().gone(queue, outcome)
+        self.totals.pop(queue, None)
 
     def _unacked(self, queue: str) -> int:
         return sum(holder.unacked for holder in self.holders if holder.is_open and holder.queue == queue)

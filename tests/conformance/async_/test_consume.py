@@ -300,3 +300,11 @@ async def test_a_consumer_with_one_place_starves_none_of_its_queues(broker: Asyn
             await delivery.ack()
 
     assert seen == {"a", "b"}
+
+
+async def test_a_declared_queue_is_as_good_as_its_name(broker: AsyncBroker) -> None:
+    await fill(broker, "a", 1)
+    queue = await broker.declare_queue("a")
+
+    async with broker.consume(queue, timeout=0) as consumer:
+        assert [delivery.body async for delivery in consumer] == [b"0"]

@@ -370,9 +370,10 @@ async def test_what_was_read_ahead_is_not_handed_out_once_the_session_was_reaped
     async with sleeper.consume("q", auto_ack=False, prefetch=3, timeout=10) as consumer:
         first = await anext(consumer)
         session = sleeper._session.id
-        ask("ZADD", keys.sessions, 0, session)  # as if the process had slept for longer than its session lives
 
         async def reaped() -> bool:
+            # As if the process had slept for longer than its session lives; again, should a heartbeat have come between.
+            ask("ZADD", keys.sessions, "XX", 0, session)
             await other.reap()
             return sleeper._session.alive != 1
 
@@ -401,9 +402,10 @@ async def test_a_late_verdict_is_stale_also_when_the_consumer_has_registered_ane
         "q", auto_ack=False, timeout=0.05, on_stale=lambda tag, _: stale.append(tag)
     ) as consumer:
         late = await anext(consumer)
-        ask("ZADD", keys.sessions, 0, sleeper._session.id)
+        session = sleeper._session.id
 
         async def reaped() -> bool:
+            ask("ZADD", keys.sessions, "XX", 0, session)
             await other.reap()
             return sleeper._session.alive != 1
 
@@ -443,7 +445,8 @@ async def test_a_renewal_that_crosses_a_reconnect_takes_nothing_for_lost(broker:
         assert renewal is not None
 
         await holder.attach()
-        holder.lost(await broker._link.run(renewal))
+        stale = await broker._link.run(renewal)
+        holder.lost(stale)
 
         await delivery.ack(wait=True)
 

@@ -301,3 +301,11 @@ def test_a_consumer_with_one_place_starves_none_of_its_queues(broker: Broker) ->
             delivery.ack()
 
     assert seen == {"a", "b"}
+
+
+def test_a_declared_queue_is_as_good_as_its_name(broker: Broker) -> None:
+    fill(broker, "a", 1)
+    queue = broker.declare_queue("a")
+
+    with broker.consume(queue, timeout=0) as consumer:
+        assert [delivery.body for delivery in consumer] == [b"0"]

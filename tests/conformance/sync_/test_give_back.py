@@ -369,9 +369,10 @@ def test_what_was_read_ahead_is_not_handed_out_once_the_session_was_reaped(
     with sleeper.consume("q", auto_ack=False, prefetch=3, timeout=10) as consumer:
         first = next(consumer)
         session = sleeper._session.id
-        ask("ZADD", keys.sessions, 0, session)  # as if the process had slept for longer than its session lives
 
         def reaped() -> bool:
+            # As if the process had slept for longer than its session lives; again, should a heartbeat have come between.
+            ask("ZADD", keys.sessions, "XX", 0, session)
             other.reap()
             return sleeper._session.alive != 1
 
@@ -398,9 +399,10 @@ def test_a_late_verdict_is_stale_also_when_the_consumer_has_registered_anew_befo
     fill(broker, 1)
     with sleeper.consume("q", auto_ack=False, timeout=0.05, on_stale=lambda tag, _: stale.append(tag)) as consumer:
         late = next(consumer)
-        ask("ZADD", keys.sessions, 0, sleeper._session.id)
+        session = sleeper._session.id
 
         def reaped() -> bool:
+            ask("ZADD", keys.sessions, "XX", 0, session)
             other.reap()
             return sleeper._session.alive != 1
 
@@ -440,7 +442,8 @@ def test_a_renewal_that_crosses_a_reconnect_takes_nothing_for_lost(broker: Broke
         assert renewal is not None
 
         holder.attach()
-        holder.lost(broker._link.run(renewal))
+        stale = broker._link.run(renewal)
+        holder.lost(stale)
 
         delivery.ack(wait=True)
 
