@@ -3,12 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 WORKERS ?= 2
+# Scenarios of `make differential`.
+N ?= 2000
 # What decides and does no I/O is covered to the last branch.
 SANS_IO := rexchange/protocol/*,rexchange/scripts.py,rexchange/ledger.py,rexchange/errors.py,rexchange/topology.py,rexchange/records.py,rexchange/arguments.py,rexchange/message.py,rexchange/codec.py,rexchange/keyspace.py,rexchange/settings.py,rexchange/hooks.py
 CHECKS := check-format check-lint check-mypy check-pyright check-floors check-unasync check-luacheck check-stylua check-tests check-coverage check-bench check-wheel
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench gen format clean $(CHECKS)
+.PHONY: help demo test check differential bench gen format clean $(CHECKS)
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,10 +27,13 @@ demo: $(READY) ## a broker, a queue, a dead consumer: what rexchange does, with 
 
 test: $(READY) ## the quick tests, on an embedded Valkey and on fakeredis (under two minutes)
 	@echo "== quick tests (make check runs them all)"
-	@$(BIN)/python -m pytest -q -n $(WORKERS) -m "not slow and not chaos and not redis"
+	@$(BIN)/python -m pytest -q -n $(WORKERS) -m "not slow and not chaos and not redis and not differential"
 
 check: $(CHECKS) ## everything CI looks at, once: format, lint, types, floors, Lua, all tests, coverage, the wheel
 	@echo "== all checks passed"
+
+differential: $(READY) ## N random scenarios on RabbitMQ (which must run here) and on rexchange: N=2000
+	@$(BIN)/python -m tests.differential $(N)
 
 bench: $(READY) ## the benchmarks with their budgets
 	@$(BIN)/python -m tests.bench

@@ -75,6 +75,10 @@ class Ledger:
         """Return whether the delivery is outstanding."""
         return tag in self._entries
 
+    def has(self, entry: Entry) -> bool:
+        """Return whether the entry is outstanding, under whatever tag."""
+        return entry in self._tags
+
     def entry(self, tag: int) -> Entry:
         """Return an outstanding delivery's entry; raises what `settle` raises."""
         entry = self._entries.get(tag)

@@ -75,6 +75,7 @@ class AsyncConsumer:
             prefetch=min(prefetch or MOST_UNACKED, MOST_UNACKED),
         )
         self._flight = io.Flight()
+        self._ending = io.Flight()
         self._flusher = io.Flusher(link.settings.settle_delay.total_seconds(), self._flush)
         self._given: list[AsyncDelivery] = []
         self._shown = 0
@@ -132,8 +133,14 @@ class AsyncConsumer:
 
     async def aclose(self) -> None:
         """End the consumer: verdicts are sent, what is not settled goes back to its place, the connection is closed."""
-        if self._closed or self._pid != os.getpid():
+        if self._pid != os.getpid() or self._ending.mine():
             return  # in a forked child it is the parent's: its deliveries are being worked on there
+        # One run for all who ask: a caller that is cancelled must not leave it half done.
+        await self._ending.run(self._close)
+
+    async def _close(self) -> None:
+        if self._closed:
+            return
         await self.cancel()
         await self._end_reading()
         self._closed = True
@@ -148,7 +155,7 @@ class AsyncConsumer:
     async def _end_reading(self) -> None:
         if not self._reading_ended:
             self._reading_ended = True
-            await self._intake.give_back(keep=True)
+            await io.shielded(lambda: self._intake.give_back(keep=True))
 
     # --- deliveries
 

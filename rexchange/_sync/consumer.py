@@ -76,6 +76,7 @@ class Consumer:
             prefetch=min(prefetch or MOST_UNACKED, MOST_UNACKED),
         )
         self._flight = io.Flight()
+        self._ending = io.Flight()
         self._flusher = io.Flusher(link.settings.settle_delay.total_seconds(), self._flush)
         self._given: list[Delivery] = []
         self._shown = 0
@@ -133,8 +134,14 @@ class Consumer:
 
     def close(self) -> None:
         """End the consumer: verdicts are sent, what is not settled goes back to its place, the connection is closed."""
-        if self._closed or self._pid != os.getpid():
+        if self._pid != os.getpid() or self._ending.mine():
             return  # in a forked child it is the parent's: its deliveries are being worked on there
+        # One run for all who ask: a caller that is cancelled must not leave it half done.
+        self._ending.run(self._close)
+
+    def _close(self) -> None:
+        if self._closed:
+            return
         self.cancel()
         self._end_reading()
         self._closed = True
@@ -149,7 +156,7 @@ class Consumer:
     def _end_reading(self) -> None:
         if not self._reading_ended:
             self._reading_ended = True
-            self._intake.give_back(keep=True)
+            io.shielded(lambda: self._intake.give_back(keep=True))
 
     # --- deliveries
 

@@ -293,9 +293,9 @@ class Holder:
             self._send(batch, again=True)
 
     def _send(self, batch: Batch, *, again: bool = False, deadline: float | None = None) -> Settled:
-        call = self.settle_call(batch, again=again)
+        call = self._again(batch) if again else self.settle_call(batch)
         try:
-            result = self._link.run(call, resend=self.settle_call(batch, again=True), deadline=deadline)
+            result = self._link.run(call, resend=lambda: self._again(batch), deadline=deadline)
         except RexchangeError as error:
             if isinstance(error, BrokerConnectionError):
                 self.mislay(batch)
@@ -308,6 +308,16 @@ class Holder:
             raise
         self.settled(batch, result)
         return result
+
+    def _again(self, batch: Batch) -> Call[Settled]:
+        """Return the call that sends a batch again after a lost reply.
+
+        Left out is what came to us anew since: it was requeued by the first try, or went round by a timeout. A verdict
+        on the old delivery would settle the new one under its user's hands.
+        """
+        with self._mutex:
+            batch.take_out({entry for entry in batch.tags if self.ledger.has(entry)})
+        return self.settle_call(batch, again=True)
 
     # --- renewing
 

@@ -115,12 +115,17 @@ class Link:
         self.facts = told
 
     def run(
-        self, call: Call[T], *, wire: Wire | None = None, deadline: float | None = None, resend: Call[T] | None = None
+        self,
+        call: Call[T],
+        *,
+        wire: Wire | None = None,
+        deadline: float | None = None,
+        resend: Callable[[], Call[T]] | None = None,
     ) -> T:
         """Run a call and decode its reply.
 
-        It is sent again after a lost connection, so calls are such that twice is as once; `resend` is what is sent in
-        its place when the first may have been done. Raises the typed error of the reply, or BrokerConnectionError
+        It is sent again after a lost connection, so calls are such that twice is as once; `resend` makes what is sent
+        in its place when the first may have been done. Raises the typed error of the reply, or BrokerConnectionError
         when `deadline` (monotonic; the default is the setting retry_timeout) passes.
         """
         limit = self.deadline() if deadline is None else deadline
@@ -187,17 +192,17 @@ class Link:
         call: Call[T],
         wire: Wire,
         deadline: float,
-        resend: Call[T] | None = None,
+        resend: Callable[[], Call[T]] | None = None,
         *,
         vhost_id: bytes | None = None,
     ) -> T:
-        again = call if resend is None else resend
         lost = False
 
         def once() -> Reply:
             nonlocal lost
             try:
-                return (wire.roundtrip([self.command(again if lost else call, vhost_id)]))[0]
+                sent = resend() if lost and resend is not None else call
+                return (wire.roundtrip([self.command(sent, vhost_id)]))[0]
             except ConnectionLost as error:
                 lost = lost or error.undecided
                 raise

@@ -43,12 +43,15 @@ class Topology(Base):
         `type`: direct, fanout, topic or headers. `alternate_exchange` is x-argument "alternate-exchange".
         Raises PreconditionFailed where it is declared otherwise, NotFound (passive), AccessRefused ("amq." names).
         """
-        merged = exchange_arguments(arguments, alternate_exchange=alternate_exchange, name=name)
         topology.check_name("exchange", name)
         predeclared = topology.PREDECLARED.get(name) if name else None
-        if not passive and predeclared is None:
+        if not name or (not passive and predeclared is None):
             topology.check_new_name("exchange", name)
-        wanted = Exchange(name, type, durable, auto_delete, internal, merged)
+        if passive:  # looked for by name alone: RabbitMQ does not even check the rest
+            wanted = Exchange(name, "direct")
+        else:
+            merged = exchange_arguments(arguments, alternate_exchange=alternate_exchange, name=name)
+            wanted = Exchange(name, type, durable, auto_delete, internal, merged)
         exchange: Exchange = self._run(declare.declare_exchange(wanted, self._link.keys, passive=passive))
         if not passive and predeclared is None:
             self._declared["exchange", name] = wanted
@@ -71,7 +74,7 @@ class Topology(Base):
         `ack_timeout` is x-argument "x-consumer-timeout" (ms). The queue returned knows its ready message_count and its
         consumer_count. Raises PreconditionFailed, ResourceLocked, NotFound (passive), AccessRefused, NotSupported.
         """
-        merged = queue_arguments(arguments, ack_timeout=ack_timeout, name=name)
+        merged = {} if passive else queue_arguments(arguments, ack_timeout=ack_timeout, name=name)
         if name == "" and not passive:
             name = f"amq.gen-{secrets.token_urlsafe(16)}"
         elif passive:

@@ -1,4 +1,4 @@
-"""`make differential N=2000`: random scenarios on RabbitMQ and on rexchange; what they covered, and where they differ."""
+"""`make differential N=2000`: random scenarios on RabbitMQ and on rexchange: what they covered, where they differ."""
 
 from __future__ import annotations
 

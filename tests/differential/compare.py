@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import subprocess
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from tests.differential.explained import Explained
 from tests.differential.features import features, vanished
 from tests.differential.ours import Ours
 from tests.differential.rabbit import Rabbit
+from tests.differential.rabbitmq import fresh_vhost
 from tests.differential.steps import Outcome, Step, code
 
 
@@ -38,24 +38,15 @@ def as_test(scenario: Sequence[Step]) -> str:
     """Return a scenario as a regression test, to be pasted into test_found.py."""
     lines = [f"        {code(step)}," for step in scenario]
     return "\n".join(
-        ["", "def test_found_NAME_ME(both: Both) -> None:", "    both.run(", "      [", *lines, "      ]", "    )"]
+        [
+            "",
+            "def test_NAME_ME(pair: Both) -> None:",
+            "    scenario: list[Step] = [",
+            *lines,
+            "    ]",
+            "    pair.run(scenario)",
+        ]
     )
-
-
-@contextmanager
-def fresh_vhost() -> Iterator[str]:
-    """Make a vhost of RabbitMQ and remove it afterwards."""
-    vhost = f"differential-{secrets.token_hex(4)}"
-    _rabbitmqctl("add_vhost", vhost)
-    try:
-        _rabbitmqctl("set_permissions", "-p", vhost, "guest", ".*", ".*", ".*")
-        yield vhost
-    finally:
-        _rabbitmqctl("delete_vhost", vhost)
-
-
-def _rabbitmqctl(*words: str) -> None:
-    subprocess.run(["rabbitmqctl", "--quiet", *words], check=True, capture_output=True, timeout=60)
 
 
 @dataclass

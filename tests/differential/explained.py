@@ -29,7 +29,6 @@ class Reason(Enum):
         "(Consuming, cancel notification)"
     )
     UNKNOWN_TYPE = "RabbitMQ 3.10 answers an unknown exchange type with 503, 4.x and rexchange with 406 (note on 3.10)"
-    DEFAULT_PASSIVE = "a passive declare of the default exchange is 404 here (Exchanges, the default exchange)"
 
 
 BY_CONSTRUCTION = (
@@ -65,11 +64,7 @@ class Explained:
 
     def evened(self, step: Step, theirs: Outcome, ours: Outcome) -> Outcome:
         """Return RabbitMQ's outcome as it is to be expected of rexchange."""
-        if isinstance(step, s.DeclareExchange):
-            if theirs.code == 503:
-                self.note(Reason.UNKNOWN_TYPE)
-                return replace(theirs, code=406)
-            if step.name == "" and step.passive and theirs.code != ours.code:
-                self.note(Reason.DEFAULT_PASSIVE)
-                return replace(theirs, code=404)
+        if isinstance(step, s.DeclareExchange) and theirs.code == 503 and ours.code == 406:
+            self.note(Reason.UNKNOWN_TYPE)
+            return replace(theirs, code=406)
         return theirs

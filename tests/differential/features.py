@@ -35,8 +35,9 @@ def _word(step: Step) -> str:
             verb = "bind" if isinstance(step, s.Bind) else "unbind"
             return f"{verb} {'exchange' if step.to_exchange else 'queue'}"
         case s.DeclareExchange() | s.DeclareQueue():
-            kind = f"exchange {step.type}" if isinstance(step, s.DeclareExchange) else "queue"
-            return f"passive declare {kind.split()[0]}" if step.passive else f"declare {kind}"
+            kind = "exchange" if isinstance(step, s.DeclareExchange) else "queue"
+            of = f" {step.type}" if isinstance(step, s.DeclareExchange) else ""
+            return f"passive declare {kind}" if step.passive else f"declare {kind}{of}"
         case s.Settle():
             verdict = step.verdict if step.verdict == "ack" else f"{step.verdict} requeue={step.requeue}"
             return verdict + (" multiple" if step.multiple else "") + ("" if step.which == "held" else f" {step.which}")

@@ -1,4 +1,4 @@
-"""The scenario on rexchange. A client is a Broker; what it must do otherwise than RabbitMQ's is asked of `explained`."""
+"""The scenario on rexchange. A client is a Broker; where it fares otherwise than RabbitMQ's, `explained` counts it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from rexchange import Broker, Exchange
 from rexchange.errors import ConsumerCancelled, RexchangeError, StaleDelivery
 from rexchange.topology import Queue
 from tests.differential import steps as s
+from tests.differential.books import PROPERTIES, UNKNOWN_TAG, Handed, Holder, Refused, typed
 from tests.differential.explained import Explained, Reason
-from tests.differential.rabbit import PROPERTIES, UNKNOWN_TAG
-from tests.differential.runner import CLIENTS, Handed, Holder, Refused, Runner, typed
+from tests.differential.runner import CLIENTS, Runner
 from tests.differential.steps import Outcome, Seen, Step
 
 
@@ -42,9 +42,7 @@ class Ours(Runner):
     # --- topology
 
     def declare_exchange(self, step: s.DeclareExchange) -> None:
-        flags = {
-            flag: getattr(step, flag) for flag in ("durable", "auto_delete", "internal", "passive")
-        }
+        flags = {flag: getattr(step, flag) for flag in ("durable", "auto_delete", "internal", "passive")}
         with refusals():
             self.broker().declare_exchange(
                 self.name(step.name), step.type, arguments=self.arguments(step.arguments), **flags
@@ -92,15 +90,13 @@ class Ours(Runner):
                 **step.properties,
             )
 
-    def get(self, step: s.Get, holder: Holder) -> Any:
+    def get(self, step: s.Get, holder: Holder) -> Any:  # noqa: ARG002 - RabbitMQ's has its channel there
         with refusals():
             return self.broker(step.client).get(self.name(step.queue), auto_ack=step.auto_ack)
 
     def consume(self, step: s.Consume, holder: Holder) -> None:
         broker = self.broker(step.client)
-        holder.handle = broker.consume(
-            self.name(step.queue), auto_ack=step.auto_ack, prefetch=step.prefetch, timeout=0
-        )
+        holder.handle = broker.consume(self.name(step.queue), auto_ack=step.auto_ack, prefetch=step.prefetch, timeout=0)
         with refusals():
             holder.handle.open()
 
@@ -116,9 +112,9 @@ class Ours(Runner):
 
     def _judge(self, step: s.Settle, holder: Holder, chosen: Handed | None) -> None:
         if chosen is None:
-            who, tag = holder.handle, (0 if step.which == "zero" else UNKNOWN_TAG,)
+            who, tag = holder.handle, [0 if step.which == "zero" else UNKNOWN_TAG]
         else:
-            who, tag = chosen.delivery, ()
+            who, tag = chosen.delivery, []
         if step.verdict == "ack":
             who.ack(*tag, multiple=step.multiple, wait=True)
         elif step.verdict == "nack":

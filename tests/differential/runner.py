@@ -4,66 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from tests.differential import steps as s
+from tests.differential.books import Handed, Holder, Refused, Skipped
 from tests.differential.steps import Outcome, Seen, Step
 
 CLIENTS = 3
-
-
-class Refused(Exception):
-    """The broker refuses, with an AMQP reply code or, in words, something that AMQP does not know."""
-
-    def __init__(self, reply_code: int | str) -> None:
-        super().__init__(reply_code)
-        self.code = reply_code
-
-
-class Skipped(Exception):
-    """The step has nothing to work on."""
-
-
-@dataclass(eq=False)
-class Handed:
-    """A delivery that was handed out; `delivery` is what the side needs to settle it."""
-
-    delivery: Any
-    settled: bool = False
-
-
-@dataclass(eq=False)
-class Holder:
-    """A consumer, or all that one client gets from one queue: a scope of delivery tags."""
-
-    number: int
-    client: int
-    queue: str
-    handle: Any
-    is_get: bool = False
-    auto_ack: bool = False
-    prefetch: int = 0
-    reading: bool = False
-    is_open: bool = True
-    lost: bool = False
-    """Its queue was deleted."""
-    handed: list[Handed] = field(default_factory=list)
-
-    @property
-    def held(self) -> list[Handed]:
-        return [each for each in self.handed if not each.settled]
-
-    @property
-    def unacked(self) -> int:
-        """How many the broker counts as unacked."""
-        return 0 if self.lost else len(self.held)
-
-    @property
-    def is_full(self) -> bool:
-        return not self.auto_ack and self.prefetch > 0 and self.unacked >= self.prefetch
 
 
 class Runner(ABC):
@@ -115,23 +62,8 @@ class Runner(ABC):
         return outcome
 
     def perform(self, step: Step, outcome: Outcome) -> object:
+        """Do a step; returns what its caller is told."""
         match step:
-            case s.DeclareExchange():
-                self.declare_exchange(step)
-                if not step.passive:
-                    self.exchanges.add(step.name)
-            case s.DeclareQueue():
-                return self._declare_queue(step)
-            case s.Bind() | s.Unbind():
-                self.bind(step)
-            case s.DeleteExchange():
-                self.delete_exchange(step)
-            case s.DeleteQueue():
-                count = self.delete_queue(step)
-                self.gone(step.name, outcome)
-                return count
-            case s.Purge():
-                return self.purge(step)
             case s.Publish():
                 return self.publish(step, b"%d" % self.number)
             case s.Get():
@@ -144,6 +76,28 @@ class Runner(ABC):
                 self._end_consumer(step)
             case s.CloseClient():
                 self._close_client(step.client, outcome)
+            case _:
+                return self._change(step, outcome)
+        return None
+
+    def _change(self, step: s.Change, outcome: Outcome) -> object:
+        match step:
+            case s.DeclareQueue():
+                return self._declare_queue(step)
+            case s.DeclareExchange():
+                self.declare_exchange(step)
+                if not step.passive:
+                    self.exchanges.add(step.name)
+            case s.Bind() | s.Unbind():
+                self.bind(step)
+            case s.DeleteExchange():
+                self.delete_exchange(step)
+            case s.DeleteQueue():
+                count = self.delete_queue(step)
+                self.gone(step.name, outcome)
+                return count
+            case s.Purge():
+                return self.purge(step)
         return None
 
     # --- what a step means for the books
@@ -282,18 +236,3 @@ class Runner(ABC):
 
     @abstractmethod
     def close(self) -> None: ...
-
-
-def typed(table: s.Table) -> str:
-    """Return a table as text in which 1, True and "1" differ; times are in UTC."""
-    return repr({key: _plain(value) for key, value in sorted(table.items())})
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return f"T{int(value.replace(tzinfo=value.tzinfo or UTC).timestamp())}"
-    if isinstance(value, bytes):
-        return value.decode()
-    if isinstance(value, dict):
-        return {key: _plain(each) for key, each in sorted(value.items())}
-    return [_plain(each) for each in value] if isinstance(value, Sequence) and not isinstance(value, str) else value

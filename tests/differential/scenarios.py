@@ -91,7 +91,7 @@ class Topology:
         self.alternates = st.sampled_from([*self.exchanges, "x9", "amq.fanout", ""])
 
     def exchange(self) -> Strategy:
-        arguments = st.one_of(
+        arguments: Strategy = st.one_of(
             st.just({}),
             st.just({}),
             self.alternates.map(lambda name: {"alternate-exchange": name}),
@@ -119,7 +119,8 @@ class Topology:
         )
 
     def binding(self) -> Strategy:
-        words = dict(key=binding_keys, arguments=st.one_of(st.just({}), binding_arguments()), client=clients)
+        tables: Strategy = st.one_of(st.just({}), binding_arguments())
+        words = {"key": binding_keys, "arguments": tables, "client": clients}
         to_queue = st.builds(s.Bind, self.some_queue, self.some_exchange, **words)
         names = st.sampled_from(self.exchanges)
         between = st.builds(s.Bind, names, self.some_exchange, to_exchange=st.just(True), **words)
@@ -138,7 +139,7 @@ class Topology:
         to_queue = st.builds(s.Publish, st.just(""), self.some_queue, mandatory=sometimes, client=clients)
         return st.one_of(to_exchange, to_exchange, to_queue)
 
-    def steps(self, declared: list[Step], bound: list[s.Bind]) -> Strategy:
+    def steps(self, declared: list[s.DeclareExchange | s.DeclareQueue], bound: list[s.Bind]) -> Strategy:
         unbinds = st.sampled_from(bound) if bound else self.binding()
         strange = st.one_of(
             st.builds(
@@ -147,8 +148,11 @@ class Topology:
                 st.sampled_from([*TYPES, "topic", "unknown"]),
                 durable=flags,
                 passive=flags,
+                arguments=st.sampled_from([{}, {}, {"alternate-exchange": 1}]),
             ),
-            st.builds(s.DeclareQueue, self.some_queue, passive=st.just(True), client=clients),
+            st.builds(
+                s.DeclareQueue, self.some_queue, passive=st.just(True), arguments=QUEUE_ARGUMENTS, client=clients
+            ),
             st.builds(s.DeclareQueue, st.just("amq.new")),
         )
         settle = st.builds(
@@ -213,7 +217,9 @@ def _changed(step: s.DeclareExchange | s.DeclareQueue) -> Strategy:
 def scenarios(draw: st.DrawFn) -> list[Step]:
     """A topology of 1 to 6 exchanges and 1 to 8 queues, then 5 to 60 steps."""
     topology = Topology(draw(st.integers(1, 6)), draw(st.integers(1, 8)))
-    declared: list[Step] = [replace(draw(topology.exchange()), name=name) for name in topology.exchanges]
+    declared: list[s.DeclareExchange | s.DeclareQueue] = [
+        replace(draw(topology.exchange()), name=name) for name in topology.exchanges
+    ]
     declared += [replace(draw(topology.queue()), name=name) for name in topology.queues]
     bound: list[s.Bind] = draw(st.lists(topology.binding(), min_size=draw(st.sampled_from([0, 4, 8])), max_size=16))
     least = draw(st.sampled_from([5, 20, 40]))

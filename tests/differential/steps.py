@@ -140,29 +140,15 @@ class CloseClient:
     client: int
 
 
-Step: TypeAlias = (
-    DeclareExchange
-    | DeclareQueue
-    | Bind
-    | Unbind
-    | DeleteExchange
-    | DeleteQueue
-    | Purge
-    | Publish
-    | Get
-    | Consume
-    | Settle
-    | Cancel
-    | CloseConsumer
-    | CloseClient
-)
+Change: TypeAlias = DeclareExchange | DeclareQueue | Bind | Unbind | DeleteExchange | DeleteQueue | Purge
+Step: TypeAlias = Change | Publish | Get | Consume | Settle | Cancel | CloseConsumer | CloseClient
 REMOVING = (Unbind, DeleteExchange, DeleteQueue, Settle, Cancel, CloseConsumer, CloseClient)
 """Steps after which an auto-delete exchange may be gone, so it is looked which exchanges are there."""
 
 
 def code(step: Step) -> str:
     """Return the Python that makes the step, without what is the default."""
-    empty = type(step)(*(getattr(step, each.name) for each in fields(step)[:_required(step)]))
+    empty = type(step)(*(getattr(step, each.name) for each in fields(step)[: _required(step)]))
     words = [repr(getattr(step, each.name)) for each in fields(step)[: _required(step)]]
     for each in fields(step)[_required(step) :]:
         value = getattr(step, each.name)

@@ -216,3 +216,11 @@ class AgainstAList(RuleBasedStateMachine):
 
 TestAgainstAList = AgainstAList.TestCase
 TestAgainstAList.settings = settings(max_examples=50, stateful_step_count=40)
+
+
+def test_it_tells_what_is_outstanding() -> None:
+    ledger = Ledger()
+    tag = ledger.add(0, b"1-0")
+    assert (ledger.holds(tag), ledger.has((0, b"1-0"))) == (True, True)
+    ledger.settle(tag)
+    assert (ledger.holds(tag), ledger.has((0, b"1-0"))) == (False, False)

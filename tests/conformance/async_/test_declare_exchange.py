@@ -84,6 +84,18 @@ async def test_passive_finds_an_exchange_whatever_its_type(broker: AsyncBroker) 
     assert found.type == "topic"
 
 
+async def test_passive_does_not_check_what_it_does_not_compare(broker: AsyncBroker) -> None:
+    wrong = {"alternate-exchange": 1}
+
+    assert (await broker.declare_exchange("amq.topic", "unknown", passive=True, arguments=wrong)).arguments == {}
+    assert (await broker.declare_exchange("amq.topic", "x-random", passive=True)).type == "topic"
+
+
+async def test_passive_does_not_find_the_default_exchange(broker: AsyncBroker) -> None:
+    with pytest.raises(AccessRefused):
+        await broker.declare_exchange("", passive=True)
+
+
 async def test_passive_raises_not_found_for_a_missing_exchange(broker: AsyncBroker) -> None:
     with pytest.raises(NotFound) as caught:
         await broker.declare_exchange("missing", passive=True)

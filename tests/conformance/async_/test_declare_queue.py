@@ -112,6 +112,12 @@ async def test_passive_does_not_compare(broker: AsyncBroker) -> None:
     assert (await broker.declare_queue("q", passive=True)).durable is False
 
 
+async def test_passive_does_not_check_what_it_does_not_compare(broker: AsyncBroker) -> None:
+    await broker.declare_queue("q")
+
+    assert (await broker.declare_queue("q", passive=True, arguments={"x-message-ttl": "abc"})).arguments == {}
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
+import redis
 
 from rexchange import AsyncBroker, AsyncConsumer, AsyncDelivery, Message
+from rexchange._async.wire import ConnectionLost
 from rexchange.errors import AlreadySettled, UnknownDeliveryTag
+from rexchange.protocol.call import Arg, Reply
 from rexchange.testing import async_drain, async_wait_until
 
 
@@ -241,3 +244,31 @@ async def test_a_fence_stays_down_while_a_verdict_waits(broker: AsyncBroker) -> 
 
         assert holder.held == 2  # so the batch that leaves now does not set the fence, which would speak for the second
         await holder.send(batch)
+
+
+async def test_a_nack_whose_reply_was_lost_does_not_take_away_what_came_again(
+    broker: AsyncBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await broker.declare_queue("q")
+    await broker.publish(b"0", routing_key="q")
+    async with broker.consume("q", auto_ack=False, prefetch=2) as consumer:
+        delivery = await anext(consumer)
+        wire = broker._link.commands
+        roundtrip = wire.roundtrip
+        again: list[AsyncDelivery] = []
+
+        async def cut_once(commands: Sequence[Sequence[Arg]]) -> list[Reply]:
+            replies = await roundtrip(commands)
+            if not again:
+                again.append(await anext(consumer))
+                raise ConnectionLost(redis.ConnectionError("cut"), sent=True)
+            return replies
+
+        monkeypatch.setattr(wire, "roundtrip", cut_once)
+
+        await delivery.nack(wait=True)
+
+        assert (again[0].body, again[0].redelivered) == (b"0", True)
+        assert await counts(broker) == (0, 1)  # one holds it, and it is not ready for another
+        await again[0].ack(wait=True)
+    assert await counts(broker) == (0, 0)

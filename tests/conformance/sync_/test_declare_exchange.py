@@ -83,6 +83,18 @@ def test_passive_finds_an_exchange_whatever_its_type(broker: Broker) -> None:
     assert found.type == "topic"
 
 
+def test_passive_does_not_check_what_it_does_not_compare(broker: Broker) -> None:
+    wrong = {"alternate-exchange": 1}
+
+    assert (broker.declare_exchange("amq.topic", "unknown", passive=True, arguments=wrong)).arguments == {}
+    assert (broker.declare_exchange("amq.topic", "x-random", passive=True)).type == "topic"
+
+
+def test_passive_does_not_find_the_default_exchange(broker: Broker) -> None:
+    with pytest.raises(AccessRefused):
+        broker.declare_exchange("", passive=True)
+
+
 def test_passive_raises_not_found_for_a_missing_exchange(broker: Broker) -> None:
     with pytest.raises(NotFound) as caught:
         broker.declare_exchange("missing", passive=True)

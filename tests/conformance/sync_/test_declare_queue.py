@@ -111,6 +111,12 @@ def test_passive_does_not_compare(broker: Broker) -> None:
     assert (broker.declare_queue("q", passive=True)).durable is False
 
 
+def test_passive_does_not_check_what_it_does_not_compare(broker: Broker) -> None:
+    broker.declare_queue("q")
+
+    assert (broker.declare_queue("q", passive=True, arguments={"x-message-ttl": "abc"})).arguments == {}
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -371,7 +371,7 @@ def test_what_was_read_ahead_is_not_handed_out_once_the_session_was_reaped(
         session = sleeper._session.id
 
         def reaped() -> bool:
-            # As if the process had slept for longer than its session lives; again, should a heartbeat have come between.
+            # As if the process had slept for longer than its session lives; again if a heartbeat came between.
             ask("ZADD", keys.sessions, "XX", 0, session)
             other.reap()
             return sleeper._session.alive != 1

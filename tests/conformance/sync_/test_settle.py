@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
+import redis
 
 from rexchange import Broker, Consumer, Delivery, Message
+from rexchange._sync.wire import ConnectionLost
 from rexchange.errors import AlreadySettled, UnknownDeliveryTag
+from rexchange.protocol.call import Arg, Reply
 from rexchange.testing import drain, wait_until
 
 
@@ -234,3 +237,31 @@ def test_a_fence_stays_down_while_a_verdict_waits(broker: Broker) -> None:
 
         assert holder.held == 2  # so the batch that leaves now does not set the fence, which would speak for the second
         holder.send(batch)
+
+
+def test_a_nack_whose_reply_was_lost_does_not_take_away_what_came_again(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker.declare_queue("q")
+    broker.publish(b"0", routing_key="q")
+    with broker.consume("q", auto_ack=False, prefetch=2) as consumer:
+        delivery = next(consumer)
+        wire = broker._link.commands
+        roundtrip = wire.roundtrip
+        again: list[Delivery] = []
+
+        def cut_once(commands: Sequence[Sequence[Arg]]) -> list[Reply]:
+            replies = roundtrip(commands)
+            if not again:
+                again.append(next(consumer))
+                raise ConnectionLost(redis.ConnectionError("cut"), sent=True)
+            return replies
+
+        monkeypatch.setattr(wire, "roundtrip", cut_once)
+
+        delivery.nack(wait=True)
+
+        assert (again[0].body, again[0].redelivered) == (b"0", True)
+        assert counts(broker) == (0, 1)  # one holds it, and it is not ready for another
+        again[0].ack(wait=True)
+    assert counts(broker) == (0, 0)

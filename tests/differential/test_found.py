@@ -1,0 +1,26 @@
+"""Scenarios that differed once, as they were found and shrunk."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.differential.compare import Both
+from tests.differential.steps import DeclareExchange, DeclareQueue
+
+pytestmark = pytest.mark.differential
+
+
+def test_a_passive_declare_does_not_check_the_type(pair: Both) -> None:
+    pair.run([DeclareExchange("amq.topic", type="unknown", passive=True)])
+
+
+def test_a_passive_declare_does_not_check_the_alternate_exchange(pair: Both) -> None:
+    pair.run([DeclareExchange("amq.topic", type="topic", passive=True, arguments={"alternate-exchange": 1})])
+
+
+def test_a_passive_declare_does_not_check_a_queues_arguments(pair: Both) -> None:
+    pair.run([DeclareQueue("q0"), DeclareQueue("q0", passive=True, arguments={"x-message-ttl": "abc"})])
+
+
+def test_a_passive_declare_of_the_default_exchange_is_refused(pair: Both) -> None:
+    pair.run([DeclareExchange("", passive=True)])
