@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import weakref
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,6 +13,7 @@ from rexchange._async import io
 from rexchange._async.link import Link
 from rexchange._async.publisher import Publisher
 from rexchange._async.session import Session
+from rexchange._async.wire import inherited
 from rexchange.errors import InvalidArgument
 from rexchange.server.address import resolve
 from rexchange.topology import Binding, Exchange, Queue
@@ -90,6 +92,7 @@ class AsyncBase:
         self._holding = io.Lock()
         self._release = None
         self._getters = {}
+        inherited.append(self._consumers)
         self._consumers = set()
         self._link.reset()
         self._session.reset()
@@ -164,4 +167,5 @@ def _fork_all() -> None:
         broker.after_fork()
 
 
-os.register_at_fork(after_in_child=_fork_all)
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_fork_all)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import weakref
 from typing import TYPE_CHECKING, Any, Self
 
@@ -13,6 +14,7 @@ from rexchange._sync import io
 from rexchange._sync.link import Link
 from rexchange._sync.publisher import Publisher
 from rexchange._sync.session import Session
+from rexchange._sync.wire import inherited
 from rexchange.errors import InvalidArgument
 from rexchange.server.address import resolve
 from rexchange.topology import Binding, Exchange, Queue
@@ -91,6 +93,7 @@ class Base:
         self._holding = io.Lock()
         self._release = None
         self._getters = {}
+        inherited.append(self._consumers)
         self._consumers = set()
         self._link.reset()
         self._session.reset()
@@ -165,4 +168,5 @@ def _fork_all() -> None:
         broker.after_fork()
 
 
-os.register_at_fork(after_in_child=_fork_all)
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_fork_all)

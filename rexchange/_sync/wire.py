@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from rexchange.protocol.call import Arg, Reply
     from rexchange.server.endpoint import Address, SyncConnection
 
+inherited: list[object] = []
+"""What a forked child has of its parent's connections, kept for ever: asyncio's, when it is freed, takes its socket off
+the epoll that parent and child share, and the parent would then wait in vain for its replies."""
+
 
 class ConnectionLost(Exception):
     """The connection failed; `sent`: the commands may have reached the server, so they may have been done."""
@@ -45,6 +49,8 @@ class Wire:
 
     def reset(self) -> None:
         """Forget the connection without touching it: after a fork it belongs to the parent."""
+        if hasattr(self, "_connection"):
+            inherited.append(self._connection)
         self._lock = io.Lock()
         self._pid = os.getpid()
         self._demoted = False

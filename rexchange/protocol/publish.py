@@ -31,7 +31,7 @@ class Group:
         Neighbours with one route share one header of four arguments, so a batch to one key costs two a message.
         """
         args: list[Arg] = [0]
-        runs = size = 0
+        runs = size = extra = 0
         last: tuple[str, str, bytes, bool] | None = None
         at = 0
         for message in messages:
@@ -49,12 +49,16 @@ class Group:
                 args += (message.exchange, message.routing_key, headers, sign)
             args += (envelope, body)
             size += len(body)
+            if message.headers or message.properties:
+                extra += len(envelope) + len(headers)  # the headers travel twice: to be kept, and to be matched
         if size > max_call:
             raise ContentTooLarge("the bodies of one call together (bytes)", size, max_call)
+        if extra > max_call:
+            raise ContentTooLarge("the headers and properties of one call together (bytes)", extra, max_call)
         args[0] = runs
         self.args = args
         self.messages = messages
-        self.size = size
+        self.size = size + extra
 
     def outcome(self, answer: bytes) -> list[int] | RexchangeError:
         """Return queues reached a message, or the error of the group, from its part of the answer."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from redis._parsers import BaseParser
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -58,7 +58,7 @@ class Faults:
 
     def answer(self, match: str, error: str | Exception, times: int = 1) -> Rule:
         """Answer in place of the server: with an error reply as it would send it, or with a lost connection."""
-        lie = BaseParser.parse_error(error) if isinstance(error, str) else error
+        lie: Any = cast("Any", BaseParser).parse_error(error) if isinstance(error, str) else error
         return self._add(Rule(_bytes(match), times, lie=lie))
 
     def during(self, match: str, hook: Callable[[], object], times: int = 1) -> Rule:

@@ -83,6 +83,14 @@ def test_the_bodies_of_a_call_have_a_limit_together() -> None:
     assert (caught.value.size, caught.value.limit) == (5, 4)
 
 
+def test_headers_and_properties_of_a_call_have_a_limit_of_their_own() -> None:
+    large = Message(b"", exchange="logs", headers={"h": "x" * 100})
+    assert group(large, max_call=500).size > 200
+    with pytest.raises(ContentTooLarge, match="headers and properties") as caught:
+        group(large, large, max_call=400)
+    assert caught.value.limit == 400
+
+
 def test_groups_follow_each_other_in_a_call() -> None:
     one, two = group(to("a")), group(to("b"), to("b"))
     call = publish("lane", 3, "token", [one, two])
