@@ -45,6 +45,8 @@ class Topology(Base):
         """
         topology.check_name("exchange", name)
         predeclared = topology.PREDECLARED.get(name) if name else None
+        if not passive:
+            topology.check_type(type, name)
         if not name or (not passive and predeclared is None):
             topology.check_new_name("exchange", name)
         if passive:  # looked for by name alone: RabbitMQ does not even check the rest

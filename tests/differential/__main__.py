@@ -8,6 +8,7 @@ import secrets
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from rich.console import Console
@@ -20,12 +21,18 @@ from tests.differential.steps import Step
 from tests.support import servers
 
 BATCH = 100
+SHRINK_S = 15.0
 MOST_DIFFERENCES = 20
+
+
+class Enough(BaseException):
+    """Shrinking has had its time; no Exception, since Hypothesis would take that for another failure."""
 
 
 def batch(pair: Both, number: int, count: int, until: float) -> Different | None:
     """Run so many scenarios, fewer when the time is over; return the first difference, shrunk."""
-    found = False
+    smallest: Different | None = None
+    shrink_until = until
 
     @seed(number)
     @settings(
@@ -39,20 +46,21 @@ def batch(pair: Both, number: int, count: int, until: float) -> Different | None
     )
     @given(scenarios())
     def every(scenario: list[Step]) -> None:
-        nonlocal found
-        if time.monotonic() > until and not found:
-            return  # what is being shrunk must go on to fail
+        nonlocal smallest, shrink_until
+        if time.monotonic() > shrink_until:
+            raise Enough
         try:
             pair.run(scenario)
-        except Different:
-            found = True
+        except Different as different:
+            if smallest is None:
+                shrink_until = time.monotonic() + SHRINK_S
+            if smallest is None or len(different.scenario) < len(smallest.scenario):
+                smallest = different
             raise
 
-    try:
+    with suppress(Different, Enough):
         every()
-    except Different as different:
-        return pair.shrink(different)
-    return None
+    return None if smallest is None else pair.shrink(smallest)
 
 
 def tables(console: Console, pair: Both) -> None:
@@ -86,12 +94,11 @@ def main() -> int:
     kinds: Counter[tuple[object, ...]] = Counter()
     ran, number = 0, options.seed
     with both(url) as pair:
-        while (
-            ran < options.scenarios and len(kinds) < MOST_DIFFERENCES and time.monotonic() < started + options.seconds
-        ):
+        until = started + options.seconds
+        while ran < options.scenarios and len(kinds) < MOST_DIFFERENCES and time.monotonic() < until:
             count = min(BATCH, options.scenarios - ran)
             before = pair.scenarios
-            different = batch(pair, number, count, started + options.seconds)
+            different = batch(pair, number, count, until)
             ran += min(pair.scenarios - before, count)
             number += 1
             if different is not None:

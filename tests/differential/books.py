@@ -75,6 +75,8 @@ def typed(table: s.Table) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return f"T{int(value.replace(tzinfo=value.tzinfo or UTC).timestamp())}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return int(value)  # pika reads 64 bits as an int of its own, with another repr
     if isinstance(value, bytes):
         return value.decode()
     if isinstance(value, dict):

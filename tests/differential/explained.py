@@ -28,6 +28,10 @@ class Reason(Enum):
         "a verdict on a delivery of a deleted queue does no harm on both, and is told here as StaleDelivery "
         "(Consuming, cancel notification)"
     )
+    FULL_WINDOW = (
+        "OPEN, not on purpose: a consumer whose prefetch is used up is told that its queue is deleted when it settles, "
+        "in RabbitMQ at once"
+    )
     UNKNOWN_TYPE = "RabbitMQ 3.10 answers an unknown exchange type with 503, 4.x and rexchange with 406 (note on 3.10)"
 
 

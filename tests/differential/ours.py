@@ -142,12 +142,15 @@ class Ours(Runner):
             broker.close()
 
     def await_cancel(self, holder: Holder) -> None:
+        full = not holder.auto_ack and 0 < holder.prefetch <= len(holder.held)
         with refusals():
             try:
                 next(holder.handle, None)
             except ConsumerCancelled:
                 return
-        raise Refused("no ConsumerCancelled")
+        if not full:
+            raise Refused("no ConsumerCancelled")
+        self.explained.note(Reason.FULL_WINDOW)
 
     def look(self, holder: Holder, delivery: Any) -> Seen:
         given = {name: getattr(delivery.properties, name) for name in PROPERTIES}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.differential.compare import Both
-from tests.differential.steps import DeclareExchange, DeclareQueue
+from tests.differential.steps import Consume, DeclareExchange, DeclareQueue, DeleteQueue, Publish
 
 pytestmark = pytest.mark.differential
 
@@ -24,3 +24,11 @@ def test_a_passive_declare_does_not_check_a_queues_arguments(pair: Both) -> None
 
 def test_a_passive_declare_of_the_default_exchange_is_refused(pair: Both) -> None:
     pair.run([DeclareExchange("", passive=True)])
+
+
+def test_an_unknown_type_is_found_before_a_reserved_name(pair: Both) -> None:
+    pair.run([DeclareExchange("", type="unknown"), DeclareExchange("amq.new", type="unknown")])
+
+
+def test_a_full_consumer_whose_queue_is_deleted(pair: Both) -> None:
+    pair.run([DeclareQueue("q0"), Publish("", key="q0"), Consume("q0"), DeleteQueue("q0", client=1)])

@@ -84,6 +84,12 @@ async def test_passive_finds_an_exchange_whatever_its_type(broker: AsyncBroker) 
     assert found.type == "topic"
 
 
+@pytest.mark.parametrize("name", ["", "amq.new"])
+async def test_an_unknown_type_is_found_before_a_reserved_name(broker: AsyncBroker, name: str) -> None:
+    with pytest.raises(PreconditionFailed):
+        await broker.declare_exchange(name, "unknown")
+
+
 async def test_passive_does_not_check_what_it_does_not_compare(broker: AsyncBroker) -> None:
     wrong = {"alternate-exchange": 1}
 

@@ -205,6 +205,8 @@ async def test_deleting_a_queue_leaves_nothing_of_its_gets(broker: AsyncBroker) 
     assert (await broker.status()).consumers == 0
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(120)  # fakeredis acks in a time that grows with what is unacked
 @pytest.mark.parametrize("verdict", ["ack", "requeue"])
 async def test_multiple_settles_more_than_lua_unpacks_at_once(broker: AsyncBroker, verdict: Verdict) -> None:
     count = 8500

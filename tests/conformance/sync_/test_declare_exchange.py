@@ -83,6 +83,12 @@ def test_passive_finds_an_exchange_whatever_its_type(broker: Broker) -> None:
     assert found.type == "topic"
 
 
+@pytest.mark.parametrize("name", ["", "amq.new"])
+def test_an_unknown_type_is_found_before_a_reserved_name(broker: Broker, name: str) -> None:
+    with pytest.raises(PreconditionFailed):
+        broker.declare_exchange(name, "unknown")
+
+
 def test_passive_does_not_check_what_it_does_not_compare(broker: Broker) -> None:
     wrong = {"alternate-exchange": 1}
 
