@@ -25,6 +25,7 @@ end
 if not string.match(record, "^[dfth]%d%d%d;%d+;") then
   return refuse.reply("TOPOLOGY_LOST", "exchange", source, "its stored record is corrupt; delete it and declare it anew")
 end
+local locked
 if kind == "x" then
   if redis.call("HEXISTS", prefix .. "exchanges", destination) == 0 then
     return refuse.reply("NOT_FOUND", "exchange", destination, "no such exchange; declare it first")
@@ -35,12 +36,13 @@ else
   if not queue then
     return queues.missing(prefix, destination)
   end
-  local locked = queues.locked(queue, destination, session)
-  if locked then
-    return locked
-  end
+  locked = queues.locked(queue, destination, session)
 end
+-- In RabbitMQ's order: missing ends, then what is wrong with the binding, then whose queue it is.
 if string.sub(record, 1, 1) == "h" and string.sub(form, 1, 1) == "?" then
   return refuse.reply("PRECONDITION_FAILED", "binding", source, string.sub(form, 2))
+end
+if locked then
+  return locked
 end
 return require("lib.bindings").add(prefix, source, record, id, arguments, form)

@@ -24,7 +24,7 @@ def features(step: Step, outcome: Outcome) -> Iterator[str]:
 
 def vanished(step: Step, before: Outcome | None, after: Outcome) -> Iterator[str]:
     """Name what went by itself."""
-    if before is None or isinstance(step, s.DeleteQueue | s.CloseClient):
+    if before is None or after.skipped or isinstance(step, s.DeleteQueue | s.CloseClient):
         return
     yield from ("auto-delete queue went" for queue in before.queues if queue not in after.queues)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.differential.compare import Both
-from tests.differential.steps import Consume, DeclareExchange, DeclareQueue, DeleteQueue, Publish
+from tests.differential.steps import Bind, Consume, DeclareExchange, DeclareQueue, DeleteQueue, Publish
 
 pytestmark = pytest.mark.differential
 
@@ -32,3 +32,8 @@ def test_an_unknown_type_is_found_before_a_reserved_name(pair: Both) -> None:
 
 def test_a_full_consumer_whose_queue_is_deleted(pair: Both) -> None:
     pair.run([DeclareQueue("q0"), Publish("", key="q0"), Consume("q0"), DeleteQueue("q0", client=1)])
+
+
+def test_a_wrong_x_match_is_found_before_another_ones_exclusive_queue(pair: Both) -> None:
+    mine = DeclareQueue("q0", exclusive=True, client=0)
+    pair.run([mine, Bind("q0", "amq.headers", arguments={"x-match": "some"}, client=1)])

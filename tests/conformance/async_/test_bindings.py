@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from rexchange import AsyncBroker, Binding
-from rexchange.errors import AccessRefused, InvalidArgument, NotFound, PreconditionFailed
+from rexchange.errors import AccessRefused, InvalidArgument, NotFound, PreconditionFailed, ResourceLocked
+from tests.conformance.async_.support import Connect
 
 
 @pytest.fixture
@@ -162,3 +163,14 @@ async def test_five_hundred_queues_may_share_a_key(broker: AsyncBroker) -> None:
         await broker.bind(f"q{number}", "amq.topic", "shared.key")
 
     assert await broker.publish(b"", exchange="amq.topic", routing_key="shared.key") == 500
+
+
+async def test_a_wrong_x_match_is_found_before_another_ones_exclusive_queue(
+    broker: AsyncBroker, connect: Connect
+) -> None:
+    other = await connect()
+    await other.declare_queue("theirs", exclusive=True)
+    with pytest.raises(PreconditionFailed):
+        await broker.bind("theirs", "amq.headers", arguments={"x-match": "some"})
+    with pytest.raises(ResourceLocked):
+        await broker.bind("theirs", "amq.headers", arguments={"x-match": "all"})

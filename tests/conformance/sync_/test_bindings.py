@@ -6,7 +6,8 @@ from __future__ import annotations
 import pytest
 
 from rexchange import Binding, Broker
-from rexchange.errors import AccessRefused, InvalidArgument, NotFound, PreconditionFailed
+from rexchange.errors import AccessRefused, InvalidArgument, NotFound, PreconditionFailed, ResourceLocked
+from tests.conformance.sync_.support import Connect
 
 
 @pytest.fixture
@@ -163,3 +164,12 @@ def test_five_hundred_queues_may_share_a_key(broker: Broker) -> None:
         broker.bind(f"q{number}", "amq.topic", "shared.key")
 
     assert broker.publish(b"", exchange="amq.topic", routing_key="shared.key") == 500
+
+
+def test_a_wrong_x_match_is_found_before_another_ones_exclusive_queue(broker: Broker, connect: Connect) -> None:
+    other = connect()
+    other.declare_queue("theirs", exclusive=True)
+    with pytest.raises(PreconditionFailed):
+        broker.bind("theirs", "amq.headers", arguments={"x-match": "some"})
+    with pytest.raises(ResourceLocked):
+        broker.bind("theirs", "amq.headers", arguments={"x-match": "all"})
