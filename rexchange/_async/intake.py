@@ -16,7 +16,7 @@ from rexchange._async.reader import Reader
 from rexchange._async.wire import ConnectionLost
 from rexchange.errors import BrokerConnectionError, ConsumerCancelled, NotFound, RexchangeError, ServerRefused
 from rexchange.protocol.call import SessionGone
-from rexchange.protocol.consume import cancel, restore
+from rexchange.protocol.consume import cancel, restore, take
 from rexchange.server import failures
 
 if TYPE_CHECKING:
@@ -161,9 +161,16 @@ class Intake:
 
     async def _wait_for_place(self, batch: Batch | None, wait: float) -> None:
         """Wait until something is settled; verdicts that come meanwhile leave with the flusher."""
+        holder = self._holder
         if batch is not None:
-            await self._holder.send(batch)
-        await self._holder.freed.wait(wait)
+            await holder.send(batch)
+        if await holder.freed.wait(wait):
+            return
+        try:
+            # Nobody reads meanwhile, so nothing else would tell that a queue was deleted. Takes nothing.
+            await self._link.run(take(holder.name, 0, holder.queues, holder.incarnations))
+        except NotFound:
+            await self._attach()
 
     async def _receive(self, entries: list[Entry]) -> None:
         holder = self._holder

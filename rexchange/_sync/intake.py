@@ -17,7 +17,7 @@ from rexchange._sync.reader import Reader
 from rexchange._sync.wire import ConnectionLost
 from rexchange.errors import BrokerConnectionError, ConsumerCancelled, NotFound, RexchangeError, ServerRefused
 from rexchange.protocol.call import SessionGone
-from rexchange.protocol.consume import cancel, restore
+from rexchange.protocol.consume import cancel, restore, take
 from rexchange.server import failures
 
 if TYPE_CHECKING:
@@ -162,9 +162,16 @@ class Intake:
 
     def _wait_for_place(self, batch: Batch | None, wait: float) -> None:
         """Wait until something is settled; verdicts that come meanwhile leave with the flusher."""
+        holder = self._holder
         if batch is not None:
-            self._holder.send(batch)
-        self._holder.freed.wait(wait)
+            holder.send(batch)
+        if holder.freed.wait(wait):
+            return
+        try:
+            # Nobody reads meanwhile, so nothing else would tell that a queue was deleted. Takes nothing.
+            self._link.run(take(holder.name, 0, holder.queues, holder.incarnations))
+        except NotFound:
+            self._attach()
 
     def _receive(self, entries: list[Entry]) -> None:
         holder = self._holder

@@ -29,8 +29,8 @@ class Reason(Enum):
         "(Consuming, cancel notification)"
     )
     FULL_WINDOW = (
-        "OPEN, not on purpose: a consumer whose prefetch is used up is told that its queue is deleted when it settles, "
-        "in RabbitMQ at once"
+        "a consumer whose prefetch is used up is told that its queue is deleted when it settles, or within 5 s; in "
+        "RabbitMQ at once (Consuming, cancel notification)"
     )
     UNKNOWN_TYPE = "RabbitMQ 3.10 answers an unknown exchange type with 503, 4.x and rexchange with 406 (note on 3.10)"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from rexchange import AsyncBroker, AsyncDelivery, Message
@@ -308,3 +310,18 @@ async def test_a_declared_queue_is_as_good_as_its_name(broker: AsyncBroker) -> N
 
     async with broker.consume(queue, timeout=0) as consumer:
         assert [delivery.body async for delivery in consumer] == [b"0"]
+
+
+@pytest.mark.parametrize("several", [False, True])
+async def test_a_consumer_whose_prefetch_is_used_up_is_told_too(connect: Connect, several: bool) -> None:
+    broker = await connect(block=timedelta(milliseconds=50))
+    await fill(broker, "q", 2)
+    await broker.declare_queue("other")
+    async with broker.consume(["q", "other"] if several else "q", auto_ack=False, prefetch=1) as consumer:
+        await anext(consumer)
+        await broker.delete_queue("q")
+
+        with pytest.raises(ConsumerCancelled) as caught:
+            await anext(consumer)
+
+    assert caught.value.queue == "q"

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from rexchange import Broker, Delivery, Message
@@ -309,3 +311,18 @@ def test_a_declared_queue_is_as_good_as_its_name(broker: Broker) -> None:
 
     with broker.consume(queue, timeout=0) as consumer:
         assert [delivery.body for delivery in consumer] == [b"0"]
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_consumer_whose_prefetch_is_used_up_is_told_too(connect: Connect, several: bool) -> None:
+    broker = connect(block=timedelta(milliseconds=50))
+    fill(broker, "q", 2)
+    broker.declare_queue("other")
+    with broker.consume(["q", "other"] if several else "q", auto_ack=False, prefetch=1) as consumer:
+        next(consumer)
+        broker.delete_queue("q")
+
+        with pytest.raises(ConsumerCancelled) as caught:
+            next(consumer)
+
+    assert caught.value.queue == "q"
