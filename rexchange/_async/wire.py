@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from redis.exceptions import ReadOnlyError, ResponseError
@@ -32,7 +31,7 @@ class ConnectionLost(Exception):
 
     @property
     def undecided(self) -> bool:
-        """Whether the commands may have been done: sent, and not refused by a reply such as LOADING."""
+        """Whether the commands may have been done: sent, and not refused (LOADING closes the connection, too)."""
         return self.sent and not failures.is_transient(self.error)
 
 
@@ -51,7 +50,6 @@ class Wire:
         if hasattr(self, "_connection"):
             inherited.append(self._connection)
         self._lock = io.Lock()
-        self._pid = os.getpid()
         self._demoted = False
         self._connection: AsyncConnection = self._address.connection(
             io.COLOUR, socket_timeout=self._socket_timeout, connect_timeout=self._connect_timeout
@@ -76,8 +74,7 @@ class Wire:
                     await connection.disconnect()  # the next connect may find the new master
             except Exception as error:
                 await connection.disconnect()
-                # LOADING closes the connection too, but nothing was done.
-                raise ConnectionLost(error, sent=sent and not failures.is_transient(error)) from error
+                raise ConnectionLost(error, sent=sent) from error
             except BaseException:
                 # After a KeyboardInterrupt between write and read the next command would take this reply for its own.
                 await connection.disconnect()
@@ -96,5 +93,4 @@ class Wire:
 
     async def aclose(self) -> None:
         """Close the connection; the next use would open it again."""
-        if self._pid == os.getpid():
-            await self._connection.disconnect()
+        await self._connection.disconnect()

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from redis.exceptions import ReadOnlyError, ResponseError
@@ -33,7 +32,7 @@ class ConnectionLost(Exception):
 
     @property
     def undecided(self) -> bool:
-        """Whether the commands may have been done: sent, and not refused by a reply such as LOADING."""
+        """Whether the commands may have been done: sent, and not refused (LOADING closes the connection, too)."""
         return self.sent and not failures.is_transient(self.error)
 
 
@@ -52,7 +51,6 @@ class Wire:
         if hasattr(self, "_connection"):
             inherited.append(self._connection)
         self._lock = io.Lock()
-        self._pid = os.getpid()
         self._demoted = False
         self._connection: SyncConnection = self._address.connection(
             io.COLOUR, socket_timeout=self._socket_timeout, connect_timeout=self._connect_timeout
@@ -77,8 +75,7 @@ class Wire:
                     connection.disconnect()  # the next connect may find the new master
             except Exception as error:
                 connection.disconnect()
-                # LOADING closes the connection too, but nothing was done.
-                raise ConnectionLost(error, sent=sent and not failures.is_transient(error)) from error
+                raise ConnectionLost(error, sent=sent) from error
             except BaseException:
                 # After a KeyboardInterrupt between write and read the next command would take this reply for its own.
                 connection.disconnect()
@@ -97,5 +94,4 @@ class Wire:
 
     def close(self) -> None:
         """Close the connection; the next use would open it again."""
-        if self._pid == os.getpid():
-            self._connection.disconnect()
+        self._connection.disconnect()
