@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Iterator
 
@@ -38,3 +39,12 @@ def url(request: pytest.FixtureRequest) -> Iterator[str]:
 def vhost() -> str:
     """Return the name of a vhost of this test's own."""
     return f"test-{secrets.token_hex(8)}"
+
+
+@pytest.fixture(autouse=True)
+def _loggers_are_as_before() -> Iterator[None]:
+    """Fail the test that leaves our logger changed, not those after it that read its warnings."""
+    library = logging.getLogger("rexchange")
+    before = (library.level, library.propagate, library.disabled)
+    yield
+    assert (library.level, library.propagate, library.disabled) == before

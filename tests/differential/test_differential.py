@@ -16,8 +16,8 @@ pytestmark = [pytest.mark.differential, pytest.mark.timeout(300)]
 EXAMPLES = 60
 
 
-def test_random_scenarios_do_not_differ(pair: Both) -> None:
-    logging.getLogger("rexchange").setLevel(logging.ERROR)
+def test_random_scenarios_do_not_differ(pair: Both, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.ERROR, logger="rexchange")  # set back after the test: others read the warnings
 
     @settings(
         max_examples=EXAMPLES,
