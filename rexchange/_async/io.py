@@ -28,6 +28,22 @@ async def shielded(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     return await asyncio.shield(asyncio.ensure_future(work()))
 
 
+def cancels() -> int:
+    """How often the caller's task has been asked to end so far; see `check_cancelled`."""
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
+
+
+def check_cancelled(before: int) -> None:
+    """Raise CancelledError where the task was cancelled since `cancels` said `before`, and nothing raised it.
+
+    Up to Python 3.11 `asyncio.wait_for`, with which redis-py writes, swallows a cancellation that comes in the moment
+    when the write is done: a cancelled consumer would go on for ever.
+    """
+    if cancels() > before:
+        raise asyncio.CancelledError
+
+
 async def acquire(lock: asyncio.Lock, seconds: float) -> bool:
     """Acquire a lock, unless it takes longer; whether it was acquired."""
     if not lock.locked():

@@ -62,13 +62,14 @@ class Wire:
         """
         async with self._lock:
             connection = self._connection
-            sent = False
+            sent, cancels = False, io.cancels()
             self._demoted = False
             try:
                 await connection.connect()
                 packed = connection.pack_commands(commands)
                 sent = True
                 await connection.send_packed_command(packed, check_health=False)
+                io.check_cancelled(cancels)
                 replies = [await self._reply(connection) for _ in commands]
                 if self._demoted:
                     await connection.disconnect()  # the next connect may find the new master

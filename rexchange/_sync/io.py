@@ -28,6 +28,15 @@ def shielded(work: Callable[[], T]) -> T:
     return work()
 
 
+def cancels() -> int:
+    """How often the caller has been cancelled: threads are not."""
+    return 0
+
+
+def check_cancelled(before: int) -> None:
+    """Raise nothing: threads are not cancelled."""
+
+
 def acquire(lock: threading.Lock, seconds: float) -> bool:
     """Acquire a lock, unless it takes longer; whether it was acquired."""
     return lock.acquire(timeout=max(seconds, 0.0))

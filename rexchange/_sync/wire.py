@@ -63,13 +63,14 @@ class Wire:
         """
         with self._lock:
             connection = self._connection
-            sent = False
+            sent, cancels = False, io.cancels()
             self._demoted = False
             try:
                 connection.connect()
                 packed = connection.pack_commands(commands)
                 sent = True
                 connection.send_packed_command(packed, check_health=False)
+                io.check_cancelled(cancels)
                 replies = [self._reply(connection) for _ in commands]
                 if self._demoted:
                     connection.disconnect()  # the next connect may find the new master

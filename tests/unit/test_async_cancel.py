@@ -1,0 +1,49 @@
+"""A task that is cancelled in the moment when its command has been written."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from rexchange.testing import async_memory_broker
+
+
+async def test_a_cancellation_that_wait_for_swallows_is_raised_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Up to Python 3.11 the task would publish, and go on; redis-py writes with wait_for wherever it has a timeout."""
+    async with async_memory_broker() as broker:
+        await broker.declare_queue("q")
+        await broker.publish(b"before", routing_key="q")  # connected, and its scripts are known
+        wire = broker._publisher._wire
+
+        async def write() -> None:
+            publishing.cancel()
+
+        async def send(*_: Any, **__: Any) -> None:
+            await asyncio.wait_for(write(), 5)
+
+        monkeypatch.setattr(wire._connection, "send_packed_command", send)
+        publishing = asyncio.ensure_future(wire.roundtrip([["PING"]]))
+        await asyncio.wait({publishing})
+
+        assert publishing.cancelled()
+
+
+async def test_a_task_that_was_cancelled_may_still_publish_while_it_cleans_up() -> None:
+    async with async_memory_broker() as broker:
+        await broker.declare_queue("q")
+
+        async def work() -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await broker.publish(b"aborted", routing_key="q")
+
+        task = asyncio.ensure_future(work())
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait({task})
+
+        assert task.cancelled()
+        assert (await broker.declare_queue("q")).message_count == 1
