@@ -22,7 +22,7 @@ if not record then
   local hint = swapped and "it is a queue: the order is bind(queue, exchange, key)" or "no such exchange; declare it first"
   return refuse.reply("NOT_FOUND", "exchange", source, hint)
 end
-if not string.match(record, "^[dfth]%d%d%d;%d+;") then
+if not string.match(record, "^[cdfhmrty]%d%d%dD?;%d+;") then
   return refuse.reply("TOPOLOGY_LOST", "exchange", source, "its stored record is corrupt; delete it and declare it anew")
 end
 local locked
@@ -42,7 +42,15 @@ end
 if string.sub(record, 1, 1) == "h" and string.sub(form, 1, 1) == "?" then
   return refuse.reply("PRECONDITION_FAILED", "binding", source, string.sub(form, 2))
 end
+local _, _, key = require("lib.pack").binding(id)
+if string.sub(record, 1, 1) == "c" and not string.match(key, "^[1-9]%d*$") then
+  return refuse.reply("PRECONDITION_FAILED", "binding", source, "the binding key is the weight there: a whole number of at least 1")
+end
 if locked then
   return locked
 end
-return require("lib.bindings").add(prefix, source, record, id, arguments, form)
+local added = require("lib.bindings").add(prefix, source, record, id, arguments, form)
+if added == 1 and string.sub(record, 1, 1) == "y" then
+  require("lib.effects").replay(prefix, source, kind, destination)
+end
+return added

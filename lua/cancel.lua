@@ -29,7 +29,9 @@ while at <= #ARGV do
   end
   at = at + 2 + count
 end
-if keep ~= "1" then
+if keep == "1" then
+  consumers.step_back(prefix, consumer, known)
+else
   consumers.forget(prefix, consumer, known)
 end
 return 1

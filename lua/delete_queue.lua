@@ -27,7 +27,11 @@ if if_unused == "1" and redis.call("EXISTS", prefix .. "users:" .. name) == 1 th
   return refuse.reply("PRECONDITION_FAILED", "queue", name, "it has consumers; cancel them or leave out if_unused")
 end
 -- A queue whose stream is gone or broken can still be deleted: that is how one repairs it.
-local ready = queues.broken(prefix, name) and 0 or queues.counts(prefix, name)
+local ready = 0
+if not queues.broken(prefix, name) then
+  require("lib.arrivals").refresh(prefix, name)
+  ready = queues.counts(prefix, name)
+end
 if if_empty == "1" and ready > 0 then
   return refuse.reply("PRECONDITION_FAILED", "queue", name, "it holds " .. ready .. " ready messages; purge it or leave out if_empty")
 end

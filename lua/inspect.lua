@@ -19,9 +19,10 @@ for i = 1, #page[2], 2 do
     local queues = require("lib.queues")
     local ready, unacked = -1, -1
     if not queues.broken(prefix, name) then
+      require("lib.arrivals").refresh(prefix, name)
       ready, unacked = queues.counts(prefix, name)
     end
-    reply[#reply + 1], reply[#reply + 2], reply[#reply + 3] = ready, unacked, redis.call("SCARD", prefix .. "users:" .. name)
+    reply[#reply + 1], reply[#reply + 2], reply[#reply + 3] = ready, unacked, redis.call("ZCARD", prefix .. "users:" .. name)
   end
 end
 return reply

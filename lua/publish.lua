@@ -4,10 +4,11 @@
 -- ARGV[2] lane       of the producer: one call at a time
 -- ARGV[3] number     of the call on its lane, growing
 -- ARGV[4] token      random, the same on a retry
--- ARGV[5..]          per group: count of runs; per run: exchange, routing key, canonical headers table, count (negative: mandatory), then
---                    envelope and body of each message
+-- ARGV[5..]          per group: count of runs; per run: exchange, routing key, canonical headers table (before it, where there is any, "!"
+--                    and the netstring of options: lib/options.lua), count (negative: mandatory), then envelope and body of each message
 -- Returns one text a group, joined by ";": "=n" every message reached n queues; "+n,n…" each; "!i,i…" unroutable mandatory ones,
---         nothing of the group was written; "-" netstring: refused. PRODUCER_CLASH when the lane was used by somebody else.
+--         nothing of the group was written; "-" netstring: refused; "~" netstring: what full queues refused (lib/counts.lua).
+--         PRODUCER_CLASH when the lane was used by somebody else.
 local vhost_key, vhost_id, lane, number, token = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 if redis.call("HGET", vhost_key, "id") ~= vhost_id then
   return require("lib.vhost").refuse(vhost_key, vhost_id)
@@ -25,78 +26,41 @@ if last then
   end
 end
 
-local router = require("lib.router")
-local calls = router.new(prefix)
-local call, route, message_args = redis.call, router.route, ARGV -- locals: these are used for every message
-local streams, targets, looked = {}, {}, {}
-
---- Looks at every queue before the first write: a missing stream or a slot on the move must not leave half a fan-out.
-local function look(queues)
-  for i = 1, #queues do
-    local name = queues[i]
-    if not streams[name] then
-      local key = prefix .. "stream:" .. name
-      if call("TYPE", key)["ok"] ~= "stream" then
-        return require("lib.queues").broken(prefix, name)
-      end
-      streams[name] = key
-      targets[#targets + 1] = name
-    end
-  end
-  looked[queues] = true -- sound: a broken one is refused to the next group too
-end
-
-local function refusal(exchange)
-  local refuse = require("lib.refuse")
-  local known = exchange ~= "" and router.exchange(calls, exchange)
-  if calls.corrupt == exchange then
-    return refuse.text("TOPOLOGY_LOST", "exchange", exchange, "its stored record is corrupt; delete it and declare it anew")
-  elseif not known and exchange ~= "" then
-    return refuse.text("NOT_FOUND", "exchange", exchange, "no such exchange; declare it first")
-  elseif known and known.internal then
-    return refuse.text("ACCESS_REFUSED", "exchange", exchange, "it is internal: only other exchanges may send to it")
-  end
-end
-
---- Reads one group from ARGV[at]: the queues, first body and count of each run, three a run; or its refusal; where it ends.
-local function plan(at)
-  local runs, unroutable, refused, index = {}, {}, nil, 0
-  local run_count = tonumber(message_args[at])
-  at = at + 1
-  for i = 1, 3 * run_count, 3 do
-    local exchange, count = message_args[at], tonumber(message_args[at + 3])
-    local mandatory = count < 0
-    count = mandatory and -count or count
-    local queues = not refused and route(calls, exchange, message_args[at + 1], message_args[at + 2])
-    if not refused and (not queues or exchange ~= "" and calls.exchanges[exchange].internal) then
-      refused = refusal(exchange)
-    elseif queues and not looked[queues] then
-      refused = look(queues)
-    end
-    if mandatory and not refused and #queues == 0 then
-      for offset = 0, count - 1 do
-        unroutable[#unroutable + 1] = index + offset
-      end
-    end
-    runs[i], runs[i + 1], runs[i + 2] = queues, at + 4, count
-    index = index + count
-    at = at + 4 + 2 * count
-  end
-  if refused then
-    return nil, "-" .. #refused .. ":" .. refused, at
-  elseif #unroutable > 0 then
-    return nil, "!" .. table.concat(unroutable, ","), at
-  end
-  return runs, "", at
-end
-
+local planning = require("lib.planning")
+local call, message_args = redis.call, ARGV -- locals: these are used for every message
+local plan = planning.new(prefix, message_args)
 local groups, answers, at, size = {}, {}, 5, #message_args
 while at <= size do
-  local group = #answers + 1
-  groups[group], answers[group], at = plan(at)
+  local group
+  group, at = planning.group(plan, at)
+  groups[#groups + 1], answers[#answers + 1] = group, ""
+  if group.refused then
+    answers[#answers] = "-" .. #group.refused .. ":" .. group.refused
+  elseif #group.unroutable > 0 then
+    answers[#answers] = "!" .. table.concat(group.unroutable, ",")
+  end
 end
 
-local entry
+local targets, streams = plan.targets, plan.streams
+
+--- Whether any of the queues has a field that matters in a hash by queue; `found(name)` is called for each that has one.
+local function marked(hash, found)
+  local any = false
+  for first = 1, #targets, 1000 do
+    local values = call("HMGET", prefix .. hash, unpack(targets, first, math.min(first + 999, #targets)))
+    for i = 1, #values do
+      any = any or values[i] and string.sub(values[i], 1, 1) ~= "-"
+      if values[i] and found then
+        found(targets[first + i - 1])
+      end
+    end
+  end
+  return any
+end
+
+--- Whether a queue is more than plain; then all messages of the call take the slower way, which looks at each queue.
+local featured = marked("traits")
+local entry, state
 
 local function append(queues, first, count)
   for message = first, first + 2 * count - 2, 2 do
@@ -106,46 +70,32 @@ local function append(queues, first, count)
   end
 end
 
-local function counts_of(runs)
-  local uniform, counts = #runs[1], {}
-  for i = 1, #runs, 3 do
-    if #runs[i] ~= uniform then
-      uniform = nil
+for i = 1, #answers do
+  local group, refused = groups[i], nil
+  if answers[i] == "" then
+    for run = 1, #group, 3 do
+      local special = group.special and group.special[run]
+      if featured or special and (special.effects or special.options and special.options.x) then
+        state = state or require("lib.arrivals").new(prefix, plan.calls)
+        refused = require("lib.running").run(state, group, run, message_args, refused)
+      else
+        append(group[run], group[run + 1], group[run + 2])
+      end
     end
-  end
-  if uniform then
-    return "=" .. uniform
-  end
-  for i = 1, #runs, 3 do
-    for _ = 1, runs[i + 2] do
-      counts[#counts + 1] = #runs[i]
-    end
-  end
-  return "+" .. table.concat(counts, ",")
-end
-
-for group = 1, #answers do
-  local runs = groups[group]
-  if runs then
-    for i = 1, #runs, 3 do
-      append(runs[i], runs[i + 1], runs[i + 2])
-    end
-    answers[group] = counts_of(runs)
+    answers[i] = require("lib.counts").of(group, refused)
   end
 end
 
-for first = 1, #targets, 1000 do
-  local managed = redis.call("HMGET", prefix .. "managed", unpack(targets, first, math.min(first + 999, #targets)))
-  for i = 1, #managed do
-    if managed[i] then
-      require("lib.returns").post(prefix, targets[first + i - 1])
-    end
-  end
+marked("managed", function(name)
+  require("lib.returns").post(prefix, name)
+end)
+if state then
+  require("lib.arrivals").finish(state)
 end
-if #calls.fills > 0 and entry then
-  require("lib.cache").fill(prefix, calls.fills)
+if #plan.calls.fills > 0 and (entry or state) then
+  require("lib.cache").fill(prefix, plan.calls.fills)
 end
 local answer = table.concat(answers, ";")
 local now_ms = entry and string.match(entry, "^%d+") or string.format("%.0f", require("lib.clock").now_ms())
-redis.call("HSET", lanes_key, lane, number .. " " .. token .. " " .. now_ms .. " " .. answer)
+call("HSET", lanes_key, lane, number .. " " .. token .. " " .. now_ms .. " " .. answer)
 return answer

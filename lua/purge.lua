@@ -20,41 +20,17 @@ local refusal = queues.locked(queue, name, session) or queues.broken(prefix, nam
 if refusal then
   return type(refusal) == "string" and redis.error_reply(refusal) or refusal
 end
-local stream_key = prefix .. "stream:" .. name
-local function field(info, wanted)
-  for i = 1, #info, 2 do
-    if info[i] == wanted then
-      return info[i + 1]
-    end
-  end
+local purging = require("lib.purging")
+local traits = require("lib.traits").read(prefix, name)
+if traits.kind == "stream" then
+  return require("lib.refuse").reply("NOT_SUPPORTED", "queue", name, "it is a stream: what is in it goes by age or size")
 end
 if bound == "" then
-  bound = field(redis.call("XINFO", "STREAM", stream_key), "last-generated-id")
+  require("lib.arrivals").refresh(prefix, name)
+  bound = purging.last(prefix, name)
 end
-local ids = {}
-local given_back = redis.call("XPENDING", stream_key, "g", "-", bound, limit, "-")
-for i, row in ipairs(given_back) do
-  ids[i] = row[1]
+if traits.priority then
+  return { purging.by_order(prefix, name, traits, bound, limit), bound }
 end
-if #ids > 0 then
-  require("lib.departure").leave(stream_key, ids, 1, #ids) -- first, since maxmemory never refuses it
-  redis.call("HINCRBY", prefix .. "returned", name, -#ids)
-  return { #ids, bound }
-end
--- XRANGE brings the bodies into Lua, so the pages grow only while what they bring is small.
-local from = "(" .. field(redis.call("XINFO", "GROUPS", stream_key)[1], "last-delivered-id")
-local purged, bytes, page = 0, 0, 1
-while purged < limit and bytes < 1048576 do
-  ids = {}
-  for i, entry in ipairs(redis.call("XRANGE", stream_key, from, bound, "COUNT", page)) do
-    ids[i] = entry[1]
-    bytes = bytes + #entry[2][4]
-  end
-  if #ids == 0 then
-    break
-  end
-  redis.call("XDEL", stream_key, unpack(ids))
-  purged = purged + #ids
-  page = math.min(page * 2, limit - purged)
-end
-return { purged, bound }
+local count = purging.given_back(prefix, name, traits, bound, limit)
+return { count > 0 and count or purging.fresh(prefix, name, traits, bound, limit), bound }

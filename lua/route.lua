@@ -10,8 +10,14 @@ if redis.call("HGET", vhost_key, "id") ~= vhost_id then
   return require("lib.vhost").refuse(vhost_key, vhost_id)
 end
 local prefix = string.sub(vhost_key, 1, -6)
-local router = require("lib.router")
-local queues = router.route(router.new(prefix), exchange, routing_key, headers)
+local router, typed = require("lib.router"), require("lib.typed")
+local more = {}
+for _, name in ipairs({ "CC", "BCC" }) do
+  for _, key in ipairs(typed.strings(typed.get(typed.rows(headers), name))) do
+    more[#more + 1] = key
+  end
+end
+local queues = router.route(router.new(prefix), exchange, routing_key, headers, more)
 if not queues then
   return require("lib.refuse").reply("NOT_FOUND", "exchange", exchange, "no such exchange; declare it first")
 end

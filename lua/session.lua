@@ -24,4 +24,7 @@ if verb == "renew" and known == 0 then
   return 0
 end
 redis.call("ZADD", sessions_key, clock.text(clock.now_ms() + ttl_ms), session)
+if redis.call("EXISTS", prefix .. "alarm") == 0 then
+  redis.call("XGROUP", "CREATE", prefix .. "alarm", "g", "$", "MKSTREAM")
+end
 return 1

@@ -24,6 +24,16 @@ local function requeue(name, ids)
   end
 end
 
+local function reject(name, ids, first, last)
+  if first > last then
+    return
+  elseif redis.call("HEXISTS", prefix .. "traits", name) == 1 then
+    require("lib.rejects").leave(prefix, name, ids, first, last)
+  else
+    departure.leave(prefix .. "stream:" .. name, ids, first, last)
+  end
+end
+
 local function settle_checked(name, first, acks, requeues, rejects)
   local ownership = require("lib.ownership")
   local stream_key = prefix .. "stream:" .. name
@@ -31,10 +41,12 @@ local function settle_checked(name, first, acks, requeues, rejects)
   for i, count in ipairs({ acks, requeues, rejects }) do
     local own, others, absent = ownership.split(stream_key, consumer, ARGV, last, last + count - 1)
     last = last + count
-    if #own > 0 and i == 2 then
-      requeue(name, own)
-    elseif #own > 0 then
+    if i == 1 and #own > 0 then
       departure.leave(stream_key, own, 1, #own)
+    elseif i == 2 then
+      requeue(name, own)
+    elseif i == 3 then
+      reject(name, own, 1, #own)
     end
     -- Sent again: what is gone was settled then, and what was to go back has gone back.
     local done = again == "1"
@@ -71,9 +83,7 @@ while at <= #ARGV do
       end
       requeue(name, ids)
     end
-    if rejects > 0 then
-      departure.leave(stream_key, ARGV, at - rejects, at - 1)
-    end
+    reject(name, ARGV, at - rejects, at - 1)
   end
 end
 if rearm == "1" and not fenced and #gone == 0 and redis.call("HEXISTS", prefix .. "consumers", consumer) == 1 then

@@ -1,9 +1,11 @@
---- One step of the reaper: dead sessions, then overdue deliveries, at most so many entries, then the next deadline.
+--- One step of the reaper: dead sessions, then queues that are due (deliveries overdue, messages expired), at most so many
+-- entries; then the next deadline.
 -- KEYS[1] vhost_key  hash
 -- ARGV[1] vhost_id   what open_vhost returned
 -- ARGV[2] ttl_ms     life of a session from its renewal
 -- ARGV[3] budget     entries to handle in this call
--- Returns ms until the next deadline (0: call again now; -1: none), sessions reaped, queues visited, entries given back, lanes swept.
+-- Returns ms until the next deadline (0: call again now; -1: none), sessions reaped, queues visited, entries given back, messages
+--         that died, delayed messages routed, lanes swept.
 local vhost_key, vhost_id, ttl_ms, budget = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 if redis.call("HGET", vhost_key, "id") ~= vhost_id then
   return require("lib.vhost").refuse(vhost_key, vhost_id)
@@ -12,7 +14,7 @@ local prefix = string.sub(vhost_key, 1, -6)
 local clock = require("lib.clock")
 local now_ms = clock.now_ms()
 local sessions_key, due_key = prefix .. "sessions", prefix .. "due"
-local reaped, visited, given = 0, 0, 0
+local reaped, visited, given, died = 0, 0, 0, 0
 
 -- The first write is one that maxmemory never refuses; the rest of the call then runs whatever the memory.
 redis.call("HDEL", vhost_key, "")
@@ -45,19 +47,23 @@ while used < budget do
   if not name then
     break
   end
-  local count = require("lib.visits").visit(prefix, name, now_ms)
+  local count, dead = require("lib.visits").visit(prefix, name, now_ms)
   visited = visited + 1
   given = given + count
-  used = used + count + 10
+  died = died + dead
+  used = used + count + dead + 10
 end
+local routed = require("lib.later").release(prefix, now_ms, math.max(budget - used, 10))
 local swept = require("lib.lanes").sweep(prefix, vhost_key, now_ms)
 
 local next_ms = -1
-for _, key in ipairs({ sessions_key, due_key }) do
+for _, key in ipairs({ sessions_key, due_key, prefix .. "later" }) do
   local first = redis.call("ZRANGE", key, 0, 0, "WITHSCORES")
   if first[2] then
     local wait_ms = math.max(0, tonumber(first[2]) - now_ms)
     next_ms = next_ms == -1 and wait_ms or math.min(next_ms, wait_ms)
   end
 end
-return { next_ms, reaped, visited, given, swept }
+-- Whoever plans something sooner than this raises the alarm (lib/due.lua).
+redis.call("HSET", vhost_key, "alarm", next_ms == -1 and "never" or clock.text(now_ms + next_ms))
+return { next_ms, reaped, visited, given, died, routed, swept }

@@ -12,7 +12,7 @@ if redis.call("HGET", vhost_key, "id") ~= vhost_id then
   return require("lib.vhost").refuse(vhost_key, vhost_id)
 end
 local prefix = string.sub(vhost_key, 1, -6)
-if kind == "q" then
+if kind == "q" and redis.call("HEXISTS", prefix .. "bindings:" .. source, id) == 1 then -- else there is nothing to protect
   local queues = require("lib.queues")
   local queue = queues.read(prefix, destination)
   local locked = queue and queues.locked(queue, destination, session)

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from rexchange._sync.broker import Broker
     from rexchange._sync.consumer import Consumer
     from rexchange._sync.delivery import Delivery
+    from rexchange.definitions import ImportPlan
     from rexchange.hooks import Counters, Hooks
     from rexchange.message import Message, Properties
+    from rexchange.policies import Policy
     from rexchange.settings import Settings
     from rexchange.topology import Binding, Exchange, Queue
 
@@ -32,7 +34,9 @@ __all__ = [
     "Delivery",
     "Exchange",
     "Hooks",
+    "ImportPlan",
     "Message",
+    "Policy",
     "Properties",
     "Queue",
     "Settings",
@@ -46,8 +50,10 @@ _HOMES = {
     "_sync.broker": ("Broker",),
     "_sync.consumer": ("Consumer",),
     "_sync.delivery": ("Delivery",),
+    "definitions": ("ImportPlan",),
     "hooks": ("Counters", "Hooks"),
     "message": ("Message", "Properties"),
+    "policies": ("Policy",),
     "settings": ("Settings",),
     "topology": ("Binding", "Exchange", "Queue"),
 }

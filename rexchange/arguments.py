@@ -1,7 +1,6 @@
 """Arguments: the x-arguments of queues, exchanges, bindings and consumers, and the typed options that set them.
 
-One table says what each argument may be and which of them rexchange has; a feature that comes moves its row from
-`_NOT_YET` to `_SUPPORTED`. The rules are RabbitMQ's (4.x).
+One table says what each argument may be. The rules are RabbitMQ's (4.x).
 
 The headers match form of a binding is ``<a|o>`` (all, or any), then netstring of key and netstring of the canonical
 value of each test; an empty value asks for presence only.
@@ -9,11 +8,12 @@ value of each test; an empty value asks for presence only.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
-from datetime import timedelta
-from typing import TypeAlias, cast
+from datetime import UTC, datetime, timedelta
+from typing import Literal, TypeAlias, TypedDict, cast
 
-from rexchange.codec import FieldValue, Table, encode_table, encode_value, netstring, short_string
+from rexchange.codec import FieldValue, Table, as_text, encode_table, encode_value, netstring, short_string
 from rexchange.errors import InvalidArgument, NotSupported, PreconditionFailed
 
 Rule: TypeAlias = tuple[str, Callable[[object], bool]]
@@ -21,13 +21,10 @@ Rule: TypeAlias = tuple[str, Callable[[object], bool]]
 
 CONSUMER_TIMEOUT = "x-consumer-timeout"
 ALTERNATE_EXCHANGE = "alternate-exchange"
-
-
-def as_text(value: object) -> str | None:
-    """Return a string argument as str; b"x" equals "x" in AMQP tables."""
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "backslashreplace")
-    return value if isinstance(value, str) else None
+DELAYED_TYPE = "x-delayed-type"
+HISTORY_LENGTH = "x-recent-history-length"
+HASHED = ("message_id", "correlation_id", "timestamp")
+"""What a consistent-hash exchange may take its hash of, as `hash-property`."""
 
 
 def _whole(low: int, high: int | None = None) -> Rule:
@@ -42,13 +39,30 @@ def _one_of(*words: str) -> Rule:
 _STRING: Rule = ("a string", lambda value: as_text(value) is not None)
 _BOOL: Rule = ("a bool", lambda value: isinstance(value, bool))
 _ANY_INT: Rule = ("an int", lambda value: type(value) is int)
+_MOST_PRIORITY = 0x7FFF_FFFF
 _TIMER_MS = 0xFFFF_FFFF  # 49 days: RabbitMQ's own limit of timers, and exact in Lua
 
-_SUPPORTED: dict[str, Rule] = {
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_AGE = re.compile(r"([0-9]+)([YMDhms])")
+_UNITS_S = {"Y": 31_536_000, "M": 2_592_000, "D": 86_400, "h": 3600, "m": 60, "s": 1}
+
+
+def age_ms(text: str) -> int:
+    """Return the milliseconds of a stream's x-max-age, such as "7D"; raises ValueError."""
+    found = _AGE.fullmatch(text)
+    if found is None:
+        raise ValueError(text)
+    return int(found[1]) * _UNITS_S[found[2]] * 1000
+
+
+def _is_age(value: object) -> bool:
+    text = as_text(value)
+    return text is not None and _AGE.fullmatch(text) is not None
+
+
+_RULES: dict[str, Rule] = {
     CONSUMER_TIMEOUT: _whole(1, _TIMER_MS),
     "x-queue-type": _one_of("classic", "quorum", "stream"),
-}
-_NOT_YET: dict[str, Rule] = {
     "x-message-ttl": _whole(0, _TIMER_MS),
     "x-expires": _whole(1, _TIMER_MS),
     "x-max-length": _whole(0),
@@ -66,14 +80,39 @@ _NOT_YET: dict[str, Rule] = {
     "x-quorum-initial-group-size": _whole(1),
     "x-quorum-target-group-size": _whole(1),
     "x-initial-cluster-size": _whole(1),
-    "x-max-age": _STRING,
+    "x-max-age": ('a number and a unit of Y, M, D, h, m, s, such as "7D"', _is_age),
+    "x-stream-max-segment-size-bytes": _whole(0),
     "x-max-in-memory-length": _whole(0),
     "x-max-in-memory-bytes": _whole(0),
 }
+"""What each argument of a queue may be; a second declare must repeat those that were given (EQUIVALENCE)."""
+EQUIVALENCE = tuple(_RULES)
 
 
-EQUIVALENCE = (*_SUPPORTED, *_NOT_YET)
-"""The arguments of a queue that a second declare must repeat; any other may differ, as in RabbitMQ."""
+def argument_rule(argument: str) -> Rule:
+    """Return what an argument of a queue or an exchange may be, in words and as a test."""
+    return _STRING if argument == ALTERNATE_EXCHANGE else _RULES[argument]
+
+
+_NOT_YET = frozenset({"x-delayed-retry-type", "x-delayed-retry-min", "x-delayed-retry-max"})
+"""Legal, and refused, since ignoring them would change what the queue does."""
+
+_REPLICATION = {"x-quorum-initial-group-size", "x-quorum-target-group-size", "x-initial-cluster-size"}
+_MEMORY = {"x-max-in-memory-length", "x-max-in-memory-bytes"}
+_STREAM_ONLY = {"x-max-age", "x-stream-max-segment-size-bytes", "x-initial-cluster-size"}
+_ILLEGAL: dict[str, frozenset[str]] = {
+    "classic": frozenset({*_STREAM_ONLY, *_REPLICATION, "x-dead-letter-strategy"}),
+    "quorum": frozenset({*_STREAM_ONLY, "x-max-priority"}) - _REPLICATION,
+    "stream": frozenset(
+        {"x-message-ttl", "x-expires", "x-max-length", "x-max-priority", "x-overflow", "x-dead-letter-exchange"}
+        | {"x-dead-letter-routing-key", "x-dead-letter-strategy", "x-single-active-consumer", "x-delivery-limit"}
+        | _MEMORY
+    ),
+}
+"""Arguments that a queue of the type cannot have (RabbitMQ 4: 406)."""
+
+QUORUM_DELIVERY_LIMIT = 20
+"""What a quorum queue has where nothing is said (RabbitMQ 4.0)."""
 
 
 def _merge(raw: Table | None, option: str, argument: str, value: FieldValue) -> dict[str, FieldValue]:
@@ -83,7 +122,6 @@ def _merge(raw: Table | None, option: str, argument: str, value: FieldValue) -> 
         if argument in merged and not same_value(merged[argument], value):
             raise InvalidArgument(option, value, f"the same as {argument} in arguments ({merged[argument]!r}), or one")
         merged[argument] = value
-    encode_table(merged, "arguments")  # types and lengths, before anything is compared or sent
     return merged
 
 
@@ -98,43 +136,93 @@ def same_value(one: FieldValue, other: FieldValue) -> bool:
     return encode_value(one, canonical=True) == encode_value(other, canonical=True)
 
 
-def queue_arguments(
-    raw: Table | None, *, ack_timeout: timedelta | None = None, name: str = ""
-) -> dict[str, FieldValue]:
+class QueueOptions(TypedDict, total=False):
+    """The typed options of a queue; each is an x-argument under a name of Python's. None is the same as not given."""
+
+    ack_timeout: timedelta | None
+    message_ttl: timedelta | None
+    expires: timedelta | None
+    max_length: int | None
+    max_length_bytes: int | None
+    overflow: Literal["drop-head", "reject-publish", "reject-publish-dlx"] | None
+    dead_letter_exchange: str | None
+    dead_letter_routing_key: str | None
+    max_priority: int | None
+    single_active_consumer: bool | None
+    delivery_limit: int | None
+    queue_type: Literal["classic", "quorum", "stream"] | None
+    max_age: timedelta | None
+
+
+_NAMES = {
+    "ack_timeout": CONSUMER_TIMEOUT,
+    "dead_letter_exchange": "x-dead-letter-exchange",
+    "dead_letter_routing_key": "x-dead-letter-routing-key",
+} | {
+    option: f"x-{option.replace('_', '-')}"
+    for option in QueueOptions.__annotations__
+    if not option.startswith(("ack", "dead"))
+}
+
+
+def _option(option: str, value: object) -> FieldValue:
+    """Return a typed option as the value of its argument."""
+    if option == "max_age":
+        return f"{_milliseconds(option, value, least=1000) // 1000}s"
+    if option in ("ack_timeout", "message_ttl", "expires"):
+        return _milliseconds(option, value, least=0 if option == "message_ttl" else 1)
+    return cast("FieldValue", value)
+
+
+def queue_arguments(raw: Table | None, options: QueueOptions | None = None, *, name: str = "") -> dict[str, FieldValue]:
     """Return a queue's arguments from the raw ones and the typed options.
 
     Raises InvalidArgument (an option contradicts its raw form), PreconditionFailed (a value RabbitMQ answers with
     406) or NotSupported (legal, but rexchange does not have it). Arguments nobody knows are kept and ignored, as
-    RabbitMQ does; so are those that only tune RabbitMQ's own storage (x-queue-mode, x-queue-version, ...).
+    RabbitMQ does; so are those that only tune RabbitMQ's own storage and replication (x-queue-mode, ...).
     """
-    milliseconds = None if ack_timeout is None else _milliseconds("ack_timeout", ack_timeout)
-    merged = _merge(raw, "ack_timeout", CONSUMER_TIMEOUT, milliseconds)
+    merged = _own_dict(raw)
+    for option, value in (options or {}).items():
+        if option not in _NAMES:
+            raise InvalidArgument("option", option, f"one of {', '.join(sorted(_NAMES))}")
+        if value is not None:
+            merged = _merge(merged, option, _NAMES[option], _option(option, value))
+    encode_table(merged, "arguments")  # types and lengths, before anything is compared or sent
     for argument, value in merged.items():
-        rule = _SUPPORTED.get(argument) or _NOT_YET.get(argument)
+        rule = _RULES.get(argument)
         if rule is not None and not rule[1](value):
             raise PreconditionFailed.illegal("queue", name, argument, value, rule[0])
+    _check_together(merged, name)
+    return merged
+
+
+def _check_together(merged: Table, name: str) -> None:
+    """Refuse arguments that do not go with each other or with the queue's type."""
     if "x-dead-letter-routing-key" in merged and "x-dead-letter-exchange" not in merged:
         key = merged["x-dead-letter-routing-key"]
         wanted = "x-dead-letter-exchange too"
         raise PreconditionFailed.illegal("queue", name, "x-dead-letter-routing-key", key, wanted)
-    for argument, value in merged.items():
-        other_type = argument == "x-queue-type" and as_text(value) != "classic"
-        if other_type or argument in _NOT_YET or argument.startswith("x-stream-"):
-            shown = f"{argument}={as_text(value)}" if other_type else argument
-            message = (
-                f"queue {name!r}: rexchange does not have {shown} yet, and ignoring it would change what the queue does"
-            )
-            raise NotSupported(message, kind="queue", name=name, argument=argument, wanted=value)
-    return merged
+    kind = as_text(merged.get("x-queue-type", "classic")) or "classic"
+    for argument in _ILLEGAL[kind]:
+        if argument in merged:
+            raise PreconditionFailed.illegal("queue", name, argument, merged[argument], f"none on a {kind} queue")
+    if kind == "quorum" and as_text(merged.get("x-overflow")) == "reject-publish-dlx":
+        wanted = "drop-head or reject-publish on a quorum queue"
+        raise PreconditionFailed.illegal("queue", name, "x-overflow", "reject-publish-dlx", wanted)
+    for argument in _NOT_YET & merged.keys():
+        message = (
+            f"queue {name!r}: rexchange does not have {argument}, and ignoring it would change what the queue does"
+        )
+        raise NotSupported(message, kind="queue", name=name, argument=argument, wanted=merged[argument])
 
 
-def _milliseconds(option: str, value: object) -> int:
+def _milliseconds(option: str, value: object, *, least: int) -> int:
     """Return a typed time in whole milliseconds."""
     if not isinstance(value, timedelta):
         raise InvalidArgument(option, value, "a timedelta")
     milliseconds = value // timedelta(milliseconds=1)
-    if not 1 <= milliseconds <= _TIMER_MS:
-        raise InvalidArgument(option, value, "from 1 ms to 49 days")
+    if not least <= milliseconds <= _TIMER_MS:
+        raise InvalidArgument(option, value, f"from {least} ms to 49 days")
     return milliseconds
 
 
@@ -149,6 +237,7 @@ def exchange_arguments(
     if alternate_exchange is not None:
         short_string("alternate_exchange", alternate_exchange)
     merged = _merge(raw, "alternate_exchange", ALTERNATE_EXCHANGE, alternate_exchange)
+    encode_table(merged, "arguments")
     if ALTERNATE_EXCHANGE in merged:
         alternate = as_text(merged[ALTERNATE_EXCHANGE])
         if alternate is None:
@@ -178,12 +267,42 @@ def headers_match(arguments: Table, name: str = "") -> bytes:
 
 def consumer_timeout_ms(arguments: Mapping[str, object] | None, *, ack_timeout: timedelta | None = None) -> int:
     """Return a consumer's own ack timeout in ms, 0 where it has none; errors as `queue_arguments`."""
-    if "x-priority" in (arguments or {}):
-        message = (
-            "x-priority: rexchange does not have consumer priorities yet, and ignoring it would change who is served"
-        )
-        raise NotSupported(message, kind="consumer", argument="x-priority")
     known = {name: value for name, value in (arguments or {}).items() if name == CONSUMER_TIMEOUT}
-    merged = queue_arguments(cast("Table", known), ack_timeout=ack_timeout)
+    merged = queue_arguments(cast("Table", known), {"ack_timeout": ack_timeout})
     value = merged.get(CONSUMER_TIMEOUT, 0)
     return value if isinstance(value, int) else 0
+
+
+def consumer_priority(arguments: Mapping[str, object] | None, *, priority: int | None = None) -> int:
+    """Return a consumer's x-priority, 0 where it has none; PreconditionFailed where it is no int (RabbitMQ)."""
+    value: Table = cast("Table", arguments or {})
+    if priority is not None:
+        value = _merge(value, "priority", "x-priority", priority)
+    found = value.get("x-priority", 0)
+    if type(found) is not int or not -_MOST_PRIORITY <= found <= _MOST_PRIORITY:
+        raise PreconditionFailed.illegal("consumer", "", "x-priority", found, "an int of at most 31 bits")
+    return found
+
+
+def stream_offset(
+    arguments: Mapping[str, object] | None, *, offset: str | int | datetime | None = None
+) -> tuple[str, int]:
+    """Return where a consumer begins in a stream: first, last, next, or offset, time, age with its number (ms).
+
+    Raises PreconditionFailed for what is none of RabbitMQ's forms of x-stream-offset.
+    """
+    given: Table = cast("Table", arguments or {})
+    if offset is not None:
+        given = _merge(given, "offset", "x-stream-offset", offset)
+    value = given.get("x-stream-offset", "next")
+    text = as_text(value)
+    if text in ("first", "last", "next"):
+        return text, 0
+    if text is not None and _AGE.fullmatch(text):
+        return "age", age_ms(text)
+    if type(value) is int and value >= 0:
+        return "offset", value
+    if isinstance(value, datetime) and value.utcoffset() is not None:
+        return "time", max((value - _EPOCH) // timedelta(milliseconds=1), 0)
+    wanted = 'first, last, next, a number, a datetime with a time zone, or an age such as "1h"'
+    raise PreconditionFailed.illegal("consumer", "", "x-stream-offset", value, wanted)

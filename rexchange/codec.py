@@ -34,6 +34,13 @@ _WORDS = {None: b"n", True: b"t", False: b"f"}
 # --- writing
 
 
+def as_text(value: object) -> str | None:
+    """Return a string argument as str; b"x" equals "x" in AMQP tables."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    return value if isinstance(value, str) else None
+
+
 def netstring(raw: bytes) -> bytes:
     """Return ``<length>:<raw>``."""
     return b"%d:%b" % (len(raw), raw)

@@ -4,6 +4,7 @@
 
     RexchangeError
     ├── InvalidArgument (also ValueError)   a Python argument of a wrong type or out of range
+    ├── DefinitionsError (also ValueError)  a definitions file that cannot be imported: .problems
     ├── TopologyError                       kind, name, argument, current, wanted
     │   ├── AccessRefused        403        reserved name, default exchange, exclusive consumer
     │   ├── NotFound             404        no such exchange, queue, vhost
@@ -14,12 +15,13 @@
     ├── PublishError
     │   ├── ContentTooLarge      311        a body or a call over its limit (RabbitMQ answers 406)
     │   ├── Unroutable           312        mandatory, and no queue: .messages
-    │   └── PublishRefused                  the broker would not take the messages
+    │   └── PublishRefused                  memory is full, or a queue: .refused, .counts
     ├── DeliveryError
     │   ├── UnknownDeliveryTag   406        never given out
     │   ├── AlreadySettled       406        acked, nacked or rejected before
     │   ├── StaleDelivery        406        given back meanwhile, another consumer may have it
     │   └── ConsumerCancelled               the queue was deleted while it was consumed
+    ├── NoReply                             a call was not answered in time
     ├── BrokerConnectionError               address, outcome
     │   └── ServerRefused                   no Redis, too old, cluster, newer schema
     └── ScriptError              541        a script failed, or stored bytes cannot be read
@@ -34,7 +36,7 @@ import re
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     Rebuild = tuple[Callable[..., "RexchangeError"], tuple[object, ...]]
 
@@ -90,6 +92,35 @@ class InvalidArgument(RexchangeError, ValueError):
         self.value = _shown(value)
         self.wanted = wanted
         super().__init__(f"{argument} is {self.value}: wanted {wanted}")
+
+
+class Problem(NamedTuple):
+    """What is wrong with definitions, and what to do; where in the JSON, or with which object.
+
+    `why`: "invalid" (it must be mended), "differs" (another one of this name is there), "unsupported".
+    """
+
+    message: str
+    kind: str = ""
+    vhost: str = ""
+    name: str = ""
+    line: int | None = None
+    column: int | None = None
+    why: Literal["invalid", "differs", "unsupported"] = "invalid"
+
+
+class DefinitionsError(RexchangeError, ValueError):
+    """Definitions that cannot be read or imported; nothing was written. The fields are those of the first problem."""
+
+    def __init__(self, problems: Sequence[Problem], *, file: str = "") -> None:
+        """Take all that is wrong, at least one, and the name of the file where there is one."""
+        self.problems = list(problems)
+        self.file = file
+        first = self.problems[0]
+        self.kind, self.vhost, self.name, self.line, self.column = first[1:6]
+        listed = [problem.message for problem in self.problems]
+        text = listed[0] if len(listed) == 1 else f"{len(listed)} problems" + "".join(f"\n- {each}" for each in listed)
+        super().__init__(redact(f"{file}: {text}" if file else text))
 
 
 class TopologyError(RexchangeError):
@@ -183,7 +214,7 @@ class TopologyLost(TopologyError):
 
 
 class PublishError(RexchangeError):
-    """A publish that put no message of its group in any queue."""
+    """A publish that failed: it put no message of its group in any queue, but for what PublishRefused tells."""
 
 
 class UnroutableMessage(NamedTuple):
@@ -222,7 +253,27 @@ class ContentTooLarge(PublishError):
 
 
 class PublishRefused(PublishError):
-    """The broker would not take the messages, for instance since another producer uses the same lane."""
+    """The broker would not take the messages: its memory is full, or a queue is (x-overflow reject-publish).
+
+    `refused`: the index of a message in its group and the queue that refused it, empty where nothing was done at all;
+    `counts`: the queues that took each message all the same, as in RabbitMQ, whose confirm is then a nack.
+    """
+
+    def __init__(self, message: str, *, refused: Sequence[tuple[int, str]] = (), counts: Sequence[int] = ()) -> None:
+        """Take the words, and what was refused."""
+        super().__init__(message)
+        self.refused = list(refused)
+        self.counts = list(counts)
+
+    @classmethod
+    def by_full_queues(cls, counts: Sequence[int], refused: Sequence[tuple[int, str]]) -> PublishRefused:
+        """Return the error for messages that full queues refused."""
+        queues = sorted({queue for _, queue in refused})
+        messages = len({index for index, _ in refused})
+        names = ", ".join(map(repr, queues[:_SHOWN_MESSAGES])) + (", ..." if len(queues) > _SHOWN_MESSAGES else "")
+        kept = " (other queues keep what they got: see counts)" if any(counts) else ""
+        which = "1 message" if messages == 1 else f"{messages} messages"
+        return cls(f"full, and refused {which}: {names}{kept}", refused=refused, counts=counts)
 
 
 class DeliveryError(RexchangeError):
@@ -270,6 +321,18 @@ class ConsumerCancelled(DeliveryError):
         self.queue = queue
         self.reason = reason
         super().__init__(f"the consumer of queue {queue!r} was cancelled: {reason}")
+
+
+class NoReply(RexchangeError):
+    """A call was not answered in `seconds`: the request may be waiting, may be worked on, or may have been done."""
+
+    def __init__(self, exchange: str, routing_key: str, seconds: float) -> None:
+        """Keep the fields."""
+        self.exchange = exchange
+        self.routing_key = routing_key
+        self.seconds = seconds
+        where = f"exchange {exchange!r}, key {routing_key!r}"
+        super().__init__(f"no reply within {seconds:g} s from {where}: the request may yet be handled")
 
 
 class BrokerConnectionError(RexchangeError):

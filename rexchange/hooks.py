@@ -74,7 +74,10 @@ class Hooks:
         """Run before a delivery is handed to the application."""
 
     def after_deliver(self, delivery: DeliveryLike) -> None:
-        """Run when the application's handler is done with it, or has asked for the next one."""
+        """Run when the application's handler is done with it, or has asked for the next one.
+
+        After `get` that is when it is settled, or taken back unsettled; with auto_ack at once.
+        """
 
     def before_settle(self, tags: Sequence[int], kind: SettleKind) -> None:
         """Run before deliveries, by their tags, are settled: raising leaves them unsettled."""

@@ -7,7 +7,9 @@ its keys. Names come last in a key and stand as they are: no byte in them is spe
 key                         type    holds                                               lives until (owner)
 ==========================  ======  ==================================================  =============================
 ``vhost``                   hash    id = "<schema>.<epoch>", next (generations),        the vhost is deleted (vhost)
-                                    tick (the reaper's last run), sweep (of lanes)
+                                    tick (the reaper's last run), alarm (its next),
+                                    sweep (of lanes), policies and applied (the number
+                                    of their state, and of the one written out last)
 ``exchanges``               hash    exchange -> record                                  exchange.delete
 ``queues``                  hash    queue -> record                                     queue.delete
 ``bindings:<exchange>``     hash    binding id -> arguments as given                    unbind, delete of either end
@@ -18,7 +20,27 @@ key                         type    holds                                       
 ``inbound:<q|x>:<name>``    set     bindings that end here                              with the bindings
 ``stream:<queue>``          stream  the messages, fields m and b                        queue.delete
 ``wake:<queue>``            stream  at most one token: something was given back         queue.delete
-``users:<queue>``           set     names of its consumers                              cancel, end of the session
+``order:<queue>``           zset    ready entries by priority and age                   with the entries
+``users:<queue>``           zset    names of its consumers, by age                      cancel, end of the session
+``ranks:<queue>``           hash    consumer -> its priority, and until when it waits   cancel, end of the session
+``waiting:<queue>``         zset    consumers that wait, best first                     cancel, end of the session
+``bell:<consumer>``         stream  at most one token: it is this consumer's turn       cancel, end of the session
+``traits``                  hash    queue -> what it is beyond a plain one              queue.delete
+``windows``                 hash    queue -> how many its consumers may hold together   cancel, end of the session
+``choosy``                  hash    queue -> whose turn it is matters, and why          queue.delete, cancel
+``sole``                    hash    queue -> the consumer that has it for itself        cancel, end of the session
+``idle``                    hash    queue -> when it was used last (x-expires)          queue.delete
+``timed``                   hash    queue -> it may hold messages that expire           the reaper, queue.delete
+``bytes``                   hash    queue -> bytes of its ready bodies (limited ones)   queue.delete
+``measures``                hash    queue -> how far its bytes have been counted        the reaper, queue.delete
+``history:<exchange>``      list    what an x-recent-history exchange remembers         exchange.delete
+``later``                   zset    number of a delayed message -> when it is due, ms   the reaper, when it is due
+``parcels``                 hash    number of a delayed message -> what to route        the reaper, when it is due
+``offsets``                 hash    stream queue -> its next offset                     queue.delete
+``marks:<queue>``           zset    ids of every hundredth entry of a stream queue      queue.delete, with the entries
+``places:<queue>``          hash    named consumer of a stream queue -> its place       queue.delete
+``policies``                hash    name of a policy -> its record                      delete_policy
+``alarm``                   stream  at most one token: the reaper is wanted sooner      vhost
 ``returned``                hash    queue -> how many entries are given back            queue.delete
 ``managed``                 hash    queue -> how many managed consumers                 cancel, end of the session
 ``consumers``               hash    consumer name -> record                             cancel, end of the session
@@ -36,6 +58,7 @@ session gives back what is being worked on, a lost record loses a queue. The rea
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 SCHEMA = 1
@@ -44,31 +67,58 @@ SCHEMA = 1
 _ROOT = b"rx:{%s}:"
 
 
+def scan_pattern(vhost: bytes | None = None) -> bytes:
+    """Return what SCAN's MATCH takes for the prefix of a vhost's keys, or that of any vhost's."""
+    if vhost is None:
+        return _ROOT % b"*"
+    return _ROOT % re.sub(rb"([\\*?\[\]^-])", rb"\\\1", vhost)
+
+
+def vhost_of(key: bytes) -> str | None:
+    """Return the vhost whose `vhost` key this is; None where it is none of ours."""
+    found = re.fullmatch(rb"rx:\{([^{}]+)\}:vhost", key)
+    return None if found is None else found[1].decode("utf-8", "backslashreplace")
+
+
 class Keys:
     """The keys of one vhost as bytes, built once. Names are bytes as `topology.check_name` returns them."""
 
     __slots__ = (
+        "_bell",
         "_bindings",
         "_inbound_exchange",
         "_inbound_queue",
+        "_order",
         "_routes",
         "_session",
         "_stream",
         "_users",
         "_wake",
+        "alarm",
+        "bytes",
         "cache",
+        "choosy",
         "consumers",
         "due",
         "exchanges",
         "fences",
+        "idle",
         "lanes",
+        "later",
         "managed",
+        "measures",
+        "offsets",
+        "parcels",
         "prefix",
         "queues",
         "returned",
         "sessions",
+        "sole",
+        "timed",
+        "traits",
         "vhost",
         "visits",
+        "windows",
     )
 
     def __init__(self, vhost: bytes) -> None:
@@ -87,6 +137,20 @@ class Keys:
         self.due = prefix + b"due"
         self.visits = prefix + b"visits"
         self.lanes = prefix + b"lanes"
+        self.alarm = prefix + b"alarm"
+        self.traits = prefix + b"traits"
+        self.windows = prefix + b"windows"
+        self.choosy = prefix + b"choosy"
+        self.sole = prefix + b"sole"
+        self.idle = prefix + b"idle"
+        self.timed = prefix + b"timed"
+        self.bytes = prefix + b"bytes"
+        self.measures = prefix + b"measures"
+        self.later = prefix + b"later"
+        self.parcels = prefix + b"parcels"
+        self.offsets = prefix + b"offsets"
+        self._order = prefix + b"order:"
+        self._bell = prefix + b"bell:"
         self._bindings = prefix + b"bindings:"
         self._routes = prefix + b"routes:"
         self._inbound_queue = prefix + b"inbound:q:"
@@ -121,8 +185,16 @@ class Keys:
         return self._wake + queue
 
     def users(self, queue: bytes) -> bytes:
-        """Set: the names of the consumers of `queue`."""
+        """Sorted set: the names of the consumers of `queue`, by age."""
         return self._users + queue
+
+    def order(self, queue: bytes) -> bytes:
+        """Sorted set: the ready entries of a `queue` with priorities."""
+        return self._order + queue
+
+    def bell(self, consumer: bytes) -> bytes:
+        """Stream: the token that calls `consumer`."""
+        return self._bell + consumer
 
     def session(self, session: bytes) -> bytes:
         """Set: what the session owns."""

@@ -6,18 +6,51 @@ nor stale was settled. No I/O and no locks: the shell holds its lock around ever
 
 from __future__ import annotations
 
+from collections import deque
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from rexchange.errors import AlreadySettled, StaleDelivery, UnknownDeliveryTag
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 Entry = tuple[int, bytes]
 """The queue's index in its consumer, and the id of the stream entry."""
 
 STALE_MAX = 10_000
 """So many stale tags are remembered; an older one that is settled later is called settled before."""
+
+
+class Log:
+    """Where the reader of a stream is: after which entry it reads on, and up to where it is done."""
+
+    __slots__ = ("_unsettled", "after", "reader")
+
+    def __init__(self, reader: str = "") -> None:
+        """Take the name under which the server keeps its place; empty: it keeps none."""
+        self.reader = reader
+        #: The entry after which it reads on; None before it has asked where to begin.
+        self.after: bytes | None = None
+        self._unsettled: deque[bytes] = deque()
+
+    def read(self, entry_ids: Sequence[bytes]) -> None:
+        """Note what was read."""
+        if entry_ids:
+            self.after = entry_ids[-1]
+            self._unsettled.extend(entry_ids)
+
+    def unread(self, entry_ids: Iterable[bytes]) -> None:
+        """Note that entries were read and never shown: the place does not go past them."""
+        dropped = set(entry_ids)
+        self._unsettled = deque(entry_id for entry_id in self._unsettled if entry_id not in dropped)
+
+    def place(self, is_held: Callable[[bytes], bool]) -> bytes | None:
+        """Return the last entry up to which all are settled, where that is news and the server is to keep it."""
+        done = None
+        while self._unsettled and not is_held(self._unsettled[0]):
+            done = self._unsettled.popleft()
+        return done if self.reader else None
 
 
 class Ledger:
@@ -102,6 +135,12 @@ class Ledger:
         del self._tags[entry]
         return [(tag, entry)]
 
+    def judged(self, tag: int, *, multiple: bool = False, shown: int | None = None) -> list[int]:
+        """Return the tags that `settle` would take out, oldest first; raises what it raises."""
+        if not multiple or tag != 0:
+            self.entry(tag)
+        return self._up_to(tag, shown) if multiple else [tag]
+
     def lose(self, queue: int, entry_id: bytes) -> int | None:
         """Note that the entry was taken from us by force; return its tag, stale from now on, or None if unknown."""
         tag = self._tags.pop((queue, entry_id), None)
@@ -117,16 +156,14 @@ class Ledger:
     def _settle_up_to(self, tag: int, shown: int | None) -> list[tuple[int, Entry]]:
         if tag != 0 and tag not in self._entries:
             raise self._refusal(tag)
-        last = tag or (self._last if shown is None else shown)
-        tags: list[int] = []
-        for outstanding in self._entries:  # rising, so the first greater one ends it
-            if outstanding > last:
-                break
-            tags.append(outstanding)
-        taken = [(each, self._entries.pop(each)) for each in tags]
+        taken = [(each, self._entries.pop(each)) for each in self._up_to(tag, shown)]
         for _, entry in taken:
             del self._tags[entry]
         return taken
+
+    def _up_to(self, tag: int, shown: int | None) -> list[int]:
+        last = tag or (self._last if shown is None else shown)
+        return list(takewhile(lambda outstanding: outstanding <= last, self._entries))  # they rise
 
     def _remember(self, tag: int) -> None:
         self._stale[tag] = None

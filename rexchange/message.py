@@ -1,20 +1,23 @@
 """Messages and their AMQP properties: what may be published, and how Redis keeps it.
 
-An envelope is the netstrings of exchange, routing key, table of properties, table of headers; what follows is of a
-later release and not read.
+An envelope is the netstrings of exchange, routing key, table of properties, table of headers, and, where the broker
+keeps something for itself, a table of that (lua/lib/envelope.lua); what follows is of a later release and not read.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypedDict, cast
 
 from rexchange.codec import (
+    FieldValue,
     Table,
+    as_text,
     corrupt,
     decode_table,
     encode_table,
@@ -24,11 +27,13 @@ from rexchange.codec import (
     read_text,
     short_string,
 )
-from rexchange.errors import ContentTooLarge, InvalidArgument, NotSupported, PreconditionFailed
+from rexchange.errors import ContentTooLarge, InvalidArgument, PreconditionFailed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Unpack
 
+_LONGEST_MS = 0xFFFF_FFFF  # 49 days: RabbitMQ's own limit of timers
 _CACHED = 4096  # distinct (exchange, routing key) pairs whose bytes are kept, at most 0.5 KB each
 _SMALL = 128  # such an envelope often comes again byte by byte: no properties, no headers
 
@@ -120,6 +125,14 @@ class Message:
         properties.setdefault("content_type", "application/json")
         return cls(body, exchange=exchange, routing_key=routing_key, headers=headers, mandatory=mandatory, **properties)
 
+    def copy(self, *, mandatory: bool | None = None, **properties: Unpack[PropertyArgs]) -> Message:
+        """Return another message with the same parts, but for those given."""
+        other = copy(self)
+        if mandatory is not None:
+            other.mandatory = mandatory
+        other.properties = {**self.properties, **properties}
+        return other
+
     def __eq__(self, other: object) -> bool:
         """Compare all parts."""
         if not isinstance(other, Message):
@@ -163,19 +176,19 @@ def _encode_property(name: str, value: object) -> bytes:
             return encode_value(value, name)
         raise InvalidArgument(name, value, "a datetime with a time zone")
     if name == "expiration":
-        raise _expiration(value)
+        expiration_ms(value)
+        return b"s" + short_string(name, value)
     raise InvalidArgument(name, value, f"one of the AMQP properties: {', '.join(_PROPERTIES)}")
 
 
-def _expiration(value: object) -> InvalidArgument | PreconditionFailed | NotSupported:
-    """Return why this expiration is refused: an ignored one would let messages live for ever."""
+def expiration_ms(value: object) -> int:
+    """Return the milliseconds of an expiration; RabbitMQ answers "5 ", "abc" and "-1" with 406."""
     if not isinstance(value, str):
-        return InvalidArgument("expiration", value, 'milliseconds as a str, such as "60000"')
-    if not (value.isascii() and value.isdigit()):  # RabbitMQ: "5 ", "abc" and "-1" are 406
-        wanted = 'milliseconds as a str of digits, such as "60000"'
-        return PreconditionFailed.illegal("message", "", "expiration", value, wanted)
-    message = "expiration: rexchange does not have message TTL yet, and ignoring it would keep the message for ever"
-    return NotSupported(message, kind="message", argument="expiration", wanted=value)
+        raise InvalidArgument("expiration", value, 'milliseconds as a str, such as "60000"')
+    if not (value.isascii() and value.isdigit()) or int(value) > _LONGEST_MS:
+        wanted = f'milliseconds as a str of digits, at most {_LONGEST_MS}, such as "60000"'
+        raise PreconditionFailed.illegal("message", "", "expiration", value, wanted)
+    return int(value)
 
 
 def encode_properties(properties: PropertyArgs) -> bytes:
@@ -198,19 +211,40 @@ def _bare(exchange: str, routing_key: str) -> bytes:
     return _address(exchange, routing_key) + b"0:0:"
 
 
-_ROUTING_HEADERS = ("CC", "BCC")
-"""RabbitMQ routes by the keys in these headers too."""
+def _more_keys(name: str, value: object) -> list[str]:
+    """Return the routing keys of CC or BCC; a list of RabbitMQ's may hold what is no string, which it passes over."""
+    if not isinstance(value, list | tuple):
+        raise PreconditionFailed.illegal("message", "", f"header {name}", value, "a list of routing keys")
+    keys = [as_text(each) for each in cast("Sequence[object]", value)]
+    return [key for key in keys if key is not None and short_string(f"a key of {name}", key) is not None]
 
 
-def _encode_headers(headers: object) -> bytes:
+def _encode_headers(headers: object) -> tuple[bytes, bytes]:
+    """Return the table of the headers, and that of what the broker keeps for itself: BCC is not for consumers."""
     if not isinstance(headers, Mapping):
         raise InvalidArgument("headers", headers, "a dict")
     table = cast("Mapping[object, object]", headers)
-    for name in _ROUTING_HEADERS:
-        if name in table:
-            message = f"header {name!r}: rexchange does not route by it yet, and ignoring it would lose those copies"
-            raise NotSupported(message, kind="message", argument=name, wanted=table[name])
-    return encode_table(table, "headers")
+    if "BCC" not in table:
+        return encode_table(table, "headers"), b""
+    shown = {key: value for key, value in table.items() if key != "BCC"}
+    return encode_table(shown, "headers"), encode_table({"k": _more_keys("BCC", table["BCC"])})
+
+
+def encode_options(message: Message) -> bytes:
+    """Return what routing and queues need besides exchange, key and headers (lua/lib/options.lua)."""
+    properties, headers = message.properties, message.headers
+    if not properties and not headers:
+        return b""
+    options: dict[str, FieldValue] = {}
+    expiration, priority = properties.get("expiration"), properties.get("priority")
+    if expiration is not None:
+        options["x"] = expiration_ms(expiration)
+    if priority:
+        options["p"] = priority
+    if "CC" in headers or "BCC" in headers:
+        keys = [key for name in ("CC", "BCC") if name in headers for key in _more_keys(name, headers[name])]
+        options["k"] = b"".join(netstring(key.encode()) for key in keys)
+    return encode_table(options) if options else b""
 
 
 def encode_envelope(message: Message) -> bytes:
@@ -222,15 +256,17 @@ def encode_envelope(message: Message) -> bytes:
         address = _address(exchange, routing_key)
     except TypeError as error:  # of the caches: not hashable, so not a str
         raise InvalidArgument("exchange or routing_key", (exchange, routing_key), "a str") from error
-    properties, headers = encode_properties(message.properties), _encode_headers(message.headers)
-    return b"%b%d:%b%d:%b" % (address, len(properties), properties, len(headers), headers)
+    properties = encode_properties(message.properties)
+    headers, own = _encode_headers(message.headers)
+    envelope = b"%b%d:%b%d:%b" % (address, len(properties), properties, len(headers), headers)
+    return envelope + netstring(own) if own else envelope
 
 
 def validate(message: Message, max_body: int) -> bytes:
     """Check a message whole and return its envelope, so that hot code walks it once.
 
-    Raises InvalidArgument (types and ranges), ContentTooLarge (a body over `max_body` bytes), PreconditionFailed
-    (an expiration that is no number: RabbitMQ's 406) or NotSupported (any other expiration, as yet).
+    Raises InvalidArgument (types and ranges), ContentTooLarge (a body over `max_body` bytes) or PreconditionFailed
+    (an expiration that is no number, a CC or BCC that is no list: RabbitMQ's 406).
     """
     body = message.body
     if type(body) is not bytes:

@@ -3,8 +3,8 @@
 Records are written by scripts from a head and a tail made here, since only a script knows what stands between: the
 exchange's generation, the queue's incarnation.
 
-- exchange: ``<d|f|t|h><durable><auto_delete><internal>;<generation>;<alternate><arguments table>``, where
-  <alternate> is ``-`` or a netstring
+- exchange: ``<type><durable><auto_delete><internal>[D];<generation>;<alternate><arguments table>``, where <type> is a
+  letter, D says that it delays (x-delayed-message), and <alternate> is ``-`` or a netstring
 - queue: ``<durable><auto_delete>;<incarnation>;<timeout ms, 0: none>;<netstring of owner><arguments table>``
 - binding id: ``<q|x><netstring of destination><netstring of binding key><canonical arguments>``
 - destinations: ``<q|x><netstring of name>`` of each
@@ -15,12 +15,29 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import timedelta
 
-from rexchange.arguments import ALTERNATE_EXCHANGE
-from rexchange.codec import canonical_table, decode_table, encode_table, netstring, read_netstring, short_string
+from rexchange.arguments import ALTERNATE_EXCHANGE, DELAYED_TYPE
+from rexchange.codec import (
+    as_text,
+    canonical_table,
+    decode_table,
+    encode_table,
+    netstring,
+    read_netstring,
+    short_string,
+)
 from rexchange.errors import InvalidArgument, ScriptError, TopologyLost
-from rexchange.topology import Binding, DestinationKind, Exchange, Queue, check_name, check_type, is_durable
+from rexchange.topology import DELAYED, Binding, DestinationKind, Exchange, Queue, check_name, check_type, is_durable
 
-_LETTERS = {"direct": b"d", "fanout": b"f", "topic": b"t", "headers": b"h"}
+_LETTERS = {
+    "direct": b"d",
+    "fanout": b"f",
+    "topic": b"t",
+    "headers": b"h",
+    "x-consistent-hash": b"c",
+    "x-modulus-hash": b"m",
+    "x-random": b"r",
+    "x-recent-history": b"y",
+}
 _TYPES = {letter: name for name, letter in _LETTERS.items()}
 _KIND_LETTERS: dict[DestinationKind, bytes] = {"queue": b"q", "exchange": b"x"}
 _LETTER_KINDS: dict[bytes, DestinationKind] = {b"q": "queue", b"x": "exchange"}
@@ -30,12 +47,19 @@ def _flags(*flags: bool) -> bytes:
     return b"".join(b"1" if flag else b"0" for flag in flags)
 
 
-def encode_exchange(exchange: Exchange) -> tuple[bytes, bytes]:
-    """Return head and tail of an exchange's record."""
-    alternate = exchange.alternate_exchange
-    where = b"-" if alternate is None else netstring(check_name(ALTERNATE_EXCHANGE, alternate))
+def encode_alternate(alternate: str | None) -> bytes:
+    """Return the part of an exchange's record that says where what it does not route goes."""
+    return b"-" if alternate is None else netstring(check_name(ALTERNATE_EXCHANGE, alternate))
+
+
+def encode_exchange(exchange: Exchange, alternate: str | None = None) -> tuple[bytes, bytes]:
+    """Return head and tail of an exchange's record; `alternate` is what a policy says, the argument beats it."""
+    own = exchange.alternate_exchange
+    where = encode_alternate(alternate if own is None else own)
     check_type(exchange.type, exchange.name)
-    head = _LETTERS[exchange.type] + _flags(exchange.durable, exchange.auto_delete, exchange.internal)
+    delayed = exchange.type == DELAYED
+    letter = _LETTERS[as_text(exchange.arguments.get(DELAYED_TYPE)) or "" if delayed else exchange.type]
+    head = letter + _flags(exchange.durable, exchange.auto_delete, exchange.internal) + (b"D" if delayed else b"")
     return head, where + encode_table(exchange.arguments, "arguments")
 
 
@@ -44,10 +68,11 @@ def decode_exchange(name: bytes, record: bytes, *, key: bytes) -> Exchange:
     try:
         head, generation, tail = record.split(b";", 2)
         _check_digits(generation)
-        durable, auto_delete, internal = _flags_of(head[1:], 3)
+        durable, auto_delete, internal = _flags_of(head[1:].removesuffix(b"D"), 3)
         after = 1 if tail[:1] == b"-" else read_netstring(tail, 0, "the alternate exchange")[1]
         arguments = decode_table(tail[after:], "the arguments")
-        return Exchange(name.decode(), _TYPES[head[:1]], durable, auto_delete, internal, arguments)
+        kind = DELAYED if head[4:] else _TYPES[head[:1]]
+        return Exchange(name.decode(), kind, durable, auto_delete, internal, arguments)
     except (ValueError, KeyError, ScriptError) as error:
         raise _lost("exchange", name, key, record) from error
 

@@ -4,8 +4,11 @@ A script is one file of `lua/`; a module is one file of `lua/lib/`, fetched with
 does not have. So a script is sent as one chunk: its modules as factories that run on the first `require`, then its own
 text. A module that only a rare branch requires costs a call one closure and nothing else.
 
-Comments and indentation are left out of what is sent, since some servers compile a script at each EVAL. That is done
-line by line, so a script has no long strings and no block comments; the linker refuses them.
+Comments and indentation are left out of what is sent. That is done line by line, so a script has no long strings and no
+block comments; the linker refuses them.
+
+fakeredis compiles a script at each EVAL. For it a script is linked lazily: modules are texts, compiled on the first
+`require`, so that a call pays for what it runs. Redis compiles a script once, and would pay at each call.
 
 This module knows files and text. It does not know Redis, nor what any script does.
 """
@@ -30,6 +33,19 @@ local function require(n)
 local m = __m[n]
 if m == nil then
 m = __f[n]()
+__m[n] = m
+end
+return m
+end
+"""
+
+
+_LAZY_PREAMBLE = """\
+local __f, __m = {}, {}
+local function require(n)
+local m = __m[n]
+if m == nil then
+m = loadstring(__f[n], n)(require)
 __m[n] = m
 end
 return m
@@ -94,16 +110,16 @@ def names() -> tuple[str, ...]:
 
 
 @cache
-def load(name: str) -> Script:
-    """Return a script by its name, linked.
+def load(name: str, *, lazy: bool = False) -> Script:
+    """Return a script by its name, linked; `lazy` for a server that compiles it at each call.
 
     Raises:
         ScriptError: no such script, or it cannot be linked; the message names file and line.
     """
-    return link(root(), name)
+    return link(root(), name, lazy=lazy)
 
 
-def link(folder: Path, name: str) -> Script:
+def link(folder: Path, name: str, *, lazy: bool = False) -> Script:
     """Link the script `name` of `folder` with the modules that it requires, directly or through others.
 
     Raises:
@@ -116,7 +132,10 @@ def link(folder: Path, name: str) -> Script:
     for module, source in modules.items():
         _check_circles(source, modules, (module,))
     text = main.code
-    if modules:
+    if modules and lazy:
+        texts = (f'__f["{module}"] = [==[local require = ...\n{code.code}]==]\n' for module, code in modules.items())
+        text = _LAZY_PREAMBLE + "".join(texts) + text
+    elif modules:
         factories = (f'__f["{module}"] = function()\n{source.code}end\n' for module, source in modules.items())
         text = _PREAMBLE + "".join(factories) + text
     encoded = text.encode()

@@ -11,23 +11,34 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import Literal
 
-from rexchange.arguments import ALTERNATE_EXCHANGE, CONSUMER_TIMEOUT, EQUIVALENCE, as_text, same_value
-from rexchange.codec import FieldValue, Table, short_string
+from rexchange.arguments import (
+    ALTERNATE_EXCHANGE,
+    CONSUMER_TIMEOUT,
+    DELAYED_TYPE,
+    EQUIVALENCE,
+    HASHED,
+    HISTORY_LENGTH,
+    same_value,
+)
+from rexchange.codec import FieldValue, Table, as_text, short_string
 from rexchange.errors import AccessRefused, InvalidArgument, NotSupported, PreconditionFailed, ResourceLocked
 
 DestinationKind = Literal["queue", "exchange"]
 
-TYPES = ("direct", "fanout", "topic", "headers")
-"""The types of exchanges."""
-_PLUGIN_TYPES = frozenset(
-    {"x-delayed-message", "x-consistent-hash", "x-modulus-hash", "x-random", "x-local-random", "x-recent-history"}
-    | {"x-federation-upstream"}
+REPLY_TO = "amq.rabbitmq.reply-to"
+"""Stands for the queue of replies to a Broker's requests (RabbitMQ's direct reply-to)."""
+DELAYED = "x-delayed-message"
+TYPES = (
+    *("direct", "fanout", "topic", "headers"),
+    *("x-consistent-hash", "x-modulus-hash", "x-random", "x-recent-history", DELAYED),
 )
+"""The types of exchanges; those with an x are plugins in RabbitMQ."""
+_ELSEWHERE = frozenset({"x-local-random", "x-federation-upstream"})
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """An exchange: `type` is direct, fanout, topic or headers; `internal` ones take no publish from clients."""
+    """An exchange: `type` is one of TYPES; `internal` ones take no publish from clients."""
 
     name: str
     type: str
@@ -133,14 +144,53 @@ def check_new_name(kind: str, name: object) -> bytes:
 
 def check_type(type_name: object, name: str = "") -> None:
     """Raise PreconditionFailed for an exchange type nobody knows, NotSupported for one that only RabbitMQ has."""
+    wanted = ", ".join(TYPES)
     if not isinstance(type_name, str):
-        raise InvalidArgument("type", type_name, "direct, fanout, topic or headers")
+        raise InvalidArgument("type", type_name, f"one of {wanted}")
     if type_name in TYPES:
         return
-    if type_name in _PLUGIN_TYPES:
+    if type_name in _ELSEWHERE:
         message = f"exchange {name!r}: rexchange does not have the type {type_name}"
         raise NotSupported(message, kind="exchange", name=name, argument="type", wanted=type_name)
-    raise PreconditionFailed.illegal("exchange", name, "type", type_name, "direct, fanout, topic or headers")
+    raise PreconditionFailed.illegal("exchange", name, "type", type_name, f"one of {wanted}")
+
+
+def check_exchange(exchange: Exchange) -> None:
+    """Raise PreconditionFailed for arguments that the exchange's type cannot have (RabbitMQ's plugins)."""
+    arguments, name = exchange.arguments, exchange.name
+    if exchange.type == DELAYED:
+        kind = as_text(arguments.get(DELAYED_TYPE))
+        if kind == DELAYED or kind not in TYPES:
+            wanted = "the type by which it routes, such as direct"
+            raise PreconditionFailed.illegal("exchange", name, DELAYED_TYPE, arguments.get(DELAYED_TYPE), wanted)
+    if exchange.type == "x-recent-history":
+        length = arguments.get(HISTORY_LENGTH, 20)
+        if type(length) is not int or length <= 0:
+            raise PreconditionFailed.illegal("exchange", name, HISTORY_LENGTH, length, "an int of at least 1")
+    if exchange.type == "x-consistent-hash":
+        if "hash-header" in arguments and "hash-property" in arguments:
+            value = arguments["hash-property"]
+            raise PreconditionFailed.illegal("exchange", name, "hash-property", value, "either it or hash-header")
+        of = arguments.get("hash-property", "message_id")
+        if as_text(of) not in HASHED:
+            raise PreconditionFailed.illegal("exchange", name, "hash-property", of, f"one of {', '.join(HASHED)}")
+
+
+def check_queue(queue: Queue, *, named: bool) -> None:
+    """Raise PreconditionFailed for flags that do not go with the queue's type (RabbitMQ: 406).
+
+    Quorum queues and streams are durable, shared, kept without consumers, and named by their user.
+    """
+    kind = as_text(queue.arguments.get("x-queue-type"))
+    if kind not in ("quorum", "stream"):
+        return
+    wrong = {"durable": not queue.durable, "exclusive": queue.exclusive, "auto_delete": queue.auto_delete}
+    for flag, is_wrong in wrong.items():
+        if is_wrong:
+            value = getattr(queue, flag)
+            raise PreconditionFailed.illegal("queue", queue.name, flag, value, f"{not value} for a {kind} queue")
+    if not named:
+        raise PreconditionFailed.illegal("queue", queue.name, "name", "", f"a name of your own for a {kind} queue")
 
 
 def owned_by(queue: Queue, session: str) -> Queue:

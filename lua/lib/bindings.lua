@@ -8,7 +8,7 @@ end
 
 --- A new generation makes the cached routes of this exchange, and of no other, unreachable.
 local function touch(prefix, source, record)
-  local head, tail = string.match(record, "^(%l%d%d%d;)%d+(;.*)$")
+  local head, tail = string.match(record, "^([cdfhmrty]%d%d%dD?;)%d+(;.*)$")
   if not head then
     return -- corrupt: nothing is routed by it, and taking its bindings away is how one repairs it
   end
@@ -30,6 +30,9 @@ local function drop(routes_key, field, kind, destination)
   end
 end
 
+--- Exchanges whose routing looks at every binding (headers; the hashes, by weight; random), and those that look at no key.
+local BY_ID, BY_NOTHING = { h = true, c = true, m = true, r = true }, { f = true, y = true }
+
 --- Adds the binding unless it is there; `record` is the source's, `form` its match form for a headers exchange.
 function M.add(prefix, source, record, id, arguments, form)
   if redis.call("HSETNX", prefix .. "bindings:" .. source, id, arguments) == 0 then
@@ -40,10 +43,10 @@ function M.add(prefix, source, record, id, arguments, form)
   if exchange_kind == "t" then
     require("lib.topic").insert(routes_key, key, kind, destination)
     touch(prefix, source, record)
-  elseif exchange_kind == "h" then
-    redis.call("HSET", routes_key, id, form)
+  elseif BY_ID[exchange_kind] then
+    redis.call("HSET", routes_key, id, exchange_kind == "h" and form or exchange_kind == "c" and key or 1)
   else
-    append(routes_key, exchange_kind == "f" and "" or key, kind, destination)
+    append(routes_key, BY_NOTHING[exchange_kind] and "" or key, kind, destination)
   end
   redis.call("SADD", reverse_key(prefix, kind, destination), pack.net(source) .. id)
   return 1
@@ -64,10 +67,10 @@ function M.remove(prefix, source, id)
   if exchange_kind == "t" then
     require("lib.topic").remove(routes_key, key, kind, destination)
     touch(prefix, source, record)
-  elseif exchange_kind == "h" then
+  elseif BY_ID[exchange_kind] then
     redis.call("HDEL", routes_key, id)
   else
-    drop(routes_key, exchange_kind == "f" and "" or key, kind, destination)
+    drop(routes_key, BY_NOTHING[exchange_kind] and "" or key, kind, destination)
   end
   if redis.call("EXISTS", prefix .. "bindings:" .. source) == 0 then
     redis.call("UNLINK", routes_key) -- a topic's counter of nodes would stay

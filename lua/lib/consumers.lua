@@ -1,16 +1,24 @@
 --- A consumer in Redis: its record, what it holds, its end.
--- Record: `<timeout_ms>;<managed 0|1>;<netstring packed queues><netstring session><table>`.
+-- Record: `<timeout_ms>;<p plain, m managed, g get>;<prefetch>;<priority>;<netstring packed queues><netstring session><table>`.
 local pack = require("lib.pack")
 local queues = require("lib.queues")
 local returns = require("lib.returns")
 local M = {}
+
+--- Added to the age of one that was cancelled: every other is before it.
+local LAST = 4503599627370496
+
+--- Users of a queue that read from it, at most two.
+function M.reading(prefix, queue_name)
+  return redis.call("ZRANGEBYSCORE", prefix .. "users:" .. queue_name, "-inf", "(" .. string.format("%.0f", LAST), "LIMIT", 0, 2)
+end
 
 function M.read(prefix, name)
   local record = redis.call("HGET", prefix .. "consumers", name)
   if not record then
     return nil
   end
-  local timeout_ms, managed, rest = string.match(record, "^(%d+);(%d);()")
+  local timeout_ms, kind, prefetch, priority, rest = string.match(record, "^(%d+);(%l);(%d+);(%-?%d+);()")
   if not timeout_ms then
     return nil
   end
@@ -18,7 +26,9 @@ function M.read(prefix, name)
   local _, names = pack.destinations(packed)
   return {
     timeout_ms = tonumber(timeout_ms),
-    managed = managed == "1",
+    kind = kind,
+    prefetch = tonumber(prefetch),
+    priority = tonumber(priority),
     queues = names,
     session = pack.read(record, after),
   }
@@ -50,7 +60,114 @@ function M.release(prefix, name, queue, limit, options)
   return #rows, #rows > 0 and rows[#rows][1]
 end
 
-local function leave_queue(prefix, name, queue_name, managed)
+local function add_room(prefix, queue_name, places)
+  -- A zero may be a negative one, which Redis takes for no number.
+  if places ~= 0 and redis.call("HINCRBY", prefix .. "windows", queue_name, places) <= 0 then
+    redis.call("HDEL", prefix .. "windows", queue_name)
+  end
+end
+
+--- A user of the queue came (1) or went (-1): how many read by script, for how many messages there is room, who is choosy.
+function M.count(prefix, queue_name, consumer, change)
+  if consumer.kind == "m" and redis.call("HINCRBY", prefix .. "managed", queue_name, change) <= 0 then
+    redis.call("HDEL", prefix .. "managed", queue_name)
+  end
+  add_room(prefix, queue_name, change * consumer.prefetch)
+  if consumer.priority ~= 0 then
+    require("lib.choice").count(prefix, queue_name, change)
+  end
+end
+
+--- Whether the queue has to be read by script.
+function M.must_ask(prefix, queue_name)
+  return redis.call("HEXISTS", prefix .. "choosy", queue_name) == 1
+    or require("lib.traits").managed(require("lib.traits").read(prefix, queue_name))
+end
+
+--- What consumers that read from a queue hold of it: { name, count, name, count, ... }; not what `get` took, or was left behind.
+local function held(prefix, queue_name)
+  local names, counts, found = {}, {}, {}
+  for i, row in ipairs(redis.call("XPENDING", prefix .. "stream:" .. queue_name, "g")[4] or {}) do
+    names[i], counts[i] = row[1], tonumber(row[2])
+  end
+  for first = 1, #names, 1000 do
+    local last = math.min(first + 999, #names)
+    for i, score in ipairs(redis.call("ZMSCORE", prefix .. "users:" .. queue_name, unpack(names, first, last))) do
+      if score and tonumber(score) < LAST then
+        found[#found + 1], found[#found + 2] = names[first + i - 1], counts[first + i - 1]
+      end
+    end
+  end
+  return found
+end
+
+--- For how many messages of a queue its consumers have room; with a single active one (`single`) it is that one's.
+function M.room(prefix, queue_name, single, unacked)
+  local window = tonumber(redis.call("HGET", prefix .. "windows", queue_name) or 0)
+  local active = single and window > 0 and M.reading(prefix, queue_name)[1]
+  window = active and M.read(prefix, active).prefetch or window
+  if unacked > 0 and window > 0 then
+    local holders = held(prefix, queue_name)
+    for i = 1, #holders, 2 do
+      window = window - ((not active or holders[i] == active) and holders[i + 1] or 0)
+    end
+  end
+  return math.max(window, 0)
+end
+
+local function not_alone(prefix, name, queue_name)
+  if redis.call("HGET", prefix .. "sole", queue_name) == name then
+    redis.call("HDEL", prefix .. "sole", queue_name)
+  end
+end
+
+--- A consumer reads no more, and still holds what it was shown (basic.cancel): it has no room, and it is nobody's turn before
+-- another's.
+function M.step_back(prefix, name, consumer)
+  local record = string.gsub(redis.call("HGET", prefix .. "consumers", name), "^(%d+;%l;)%d+;", "%10;")
+  redis.call("HSET", prefix .. "consumers", name, record)
+  for _, queue_name in ipairs(consumer.queues) do
+    local users_key = prefix .. "users:" .. queue_name
+    if redis.call("ZSCORE", users_key, name) then
+      add_room(prefix, queue_name, -consumer.prefetch)
+      require("lib.arrivals").review(prefix, queue_name)
+      local age = tonumber(redis.call("ZSCORE", users_key, name))
+      redis.call("ZADD", users_key, string.format("%.0f", LAST + math.max(age, 0)), name)
+      not_alone(prefix, name, queue_name)
+      local choosy = redis.call("HGET", prefix .. "choosy", queue_name)
+      if choosy == "s" then
+        require("lib.choice").promote(prefix, queue_name)
+      end
+      if choosy then
+        require("lib.choice").forget(prefix, queue_name, name)
+        returns.post(prefix, queue_name)
+      end
+    end
+  end
+end
+
+local function end_use(prefix, name, queue_name, queue, consumer)
+  M.count(prefix, queue_name, consumer, -1)
+  require("lib.arrivals").review(prefix, queue_name)
+  not_alone(prefix, name, queue_name)
+  local choosy = redis.call("HGET", prefix .. "choosy", queue_name)
+  if choosy == "s" then
+    require("lib.choice").promote(prefix, queue_name)
+  end
+  if choosy then
+    require("lib.choice").forget(prefix, queue_name, name)
+    returns.post(prefix, queue_name) -- it may be another's turn now
+  end
+  if redis.call("EXISTS", prefix .. "users:" .. queue_name) == 1 then
+    return
+  elseif queue.auto_delete then
+    queues.delete(prefix, queue_name)
+  else
+    queues.used(prefix, queue_name, require("lib.traits").read(prefix, queue_name))
+  end
+end
+
+local function leave_queue(prefix, name, queue_name, consumer)
   local queue = queues.read(prefix, queue_name)
   if not queue then
     return
@@ -65,12 +182,8 @@ local function leave_queue(prefix, name, queue_name, managed)
   if redis.call("EXISTS", wake_key) == 1 and redis.call("XGROUP", "DELCONSUMER", wake_key, "g", name) > 0 then
     returns.post(prefix, queue_name)
   end
-  local was_user = redis.call("SREM", prefix .. "users:" .. queue_name, name) == 1
-  if was_user and managed and redis.call("HINCRBY", prefix .. "managed", queue_name, -1) <= 0 then
-    redis.call("HDEL", prefix .. "managed", queue_name)
-  end
-  if was_user and queue.auto_delete and redis.call("EXISTS", prefix .. "users:" .. queue_name) == 0 then
-    queues.delete(prefix, queue_name)
+  if redis.call("ZREM", prefix .. "users:" .. queue_name, name) == 1 then
+    end_use(prefix, name, queue_name, queue, consumer)
   end
 end
 
@@ -79,8 +192,9 @@ function M.forget(prefix, name, consumer)
   redis.call("HDEL", prefix .. "fences", name)
   redis.call("HDEL", prefix .. "consumers", name)
   redis.call("SREM", prefix .. "session:" .. consumer.session, "c" .. name)
+  redis.call("UNLINK", prefix .. "bell:" .. name)
   for _, queue_name in ipairs(consumer.queues) do
-    leave_queue(prefix, name, queue_name, consumer.managed)
+    leave_queue(prefix, name, queue_name, consumer)
   end
 end
 

@@ -11,7 +11,7 @@ function M.delete(prefix, name, limit)
   if bindings.remove_outbound(prefix, name, limit) or bindings.remove_inbound(prefix, "x", name, limit) then
     return false
   end
-  redis.call("UNLINK", prefix .. "routes:" .. name)
+  redis.call("UNLINK", prefix .. "routes:" .. name, prefix .. "history:" .. name)
   redis.call("HDEL", prefix .. "exchanges", name)
   return true
 end

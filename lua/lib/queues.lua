@@ -56,19 +56,52 @@ function M.broken(prefix, name, queue)
   end
 end
 
---- Entries not handed out (ready), and all that the group has handed out and not settled (given back included).
-function M.counts(prefix, name)
-  local stream_key = prefix .. "stream:" .. name
-  local info = redis.call("XINFO", "GROUPS", stream_key)[1]
-  local pending = 0
+--- How many entries the group has handed out and not settled (given back included), and the last one that it handed out.
+function M.group(stream_key)
+  local info, pending, last = redis.call("XINFO", "GROUPS", stream_key)[1], 0, "0-0"
   for i = 1, #info, 2 do
     if info[i] == "pending" then
       pending = info[i + 1]
+    elseif info[i] == "last-delivered-id" then
+      last = info[i + 1]
     end
   end
+  return pending, last
+end
+
+--- Entries that are ready, and those that consumers hold.
+function M.counts(prefix, name)
+  local stream_key = prefix .. "stream:" .. name
+  local pending = M.group(stream_key)
   local returned = tonumber(redis.call("HGET", prefix .. "returned", name) or 0)
   return redis.call("XLEN", stream_key) - pending + returned, pending - returned
 end
+
+--- Notes that the queue is used now, for one that is to go when nobody uses it (x-expires). Call it after a write.
+function M.used(prefix, name, traits)
+  if traits.expires then
+    local clock = require("lib.clock")
+    local now_ms = clock.now_ms()
+    redis.call("HSET", prefix .. "idle", name, clock.text(now_ms))
+    require("lib.due").plan(prefix, name, now_ms + traits.expires)
+  end
+end
+
+--- Hashes that know a queue by its name.
+local FIELDS = {
+  "returned",
+  "managed",
+  "visits",
+  "traits",
+  "windows",
+  "choosy",
+  "sole",
+  "idle",
+  "timed",
+  "bytes",
+  "measures",
+  "offsets",
+}
 
 --- True when the queue is gone; false when `limit` bindings went and more are left.
 -- Its consumers lose their fences, so a late ack finds nothing; a blocked one is woken by the end of the stream.
@@ -80,13 +113,15 @@ function M.delete(prefix, name, limit)
   if require("lib.bindings").remove_inbound(prefix, "q", name, limit or ALL) then
     return false
   end
-  for _, consumer in ipairs(redis.call("SMEMBERS", prefix .. "users:" .. name)) do
+  for _, consumer in ipairs(redis.call("ZRANGE", prefix .. "users:" .. name, 0, -1)) do
     redis.call("HDEL", prefix .. "fences", consumer)
   end
-  redis.call("UNLINK", prefix .. "stream:" .. name, prefix .. "wake:" .. name, prefix .. "users:" .. name)
-  redis.call("HDEL", prefix .. "returned", name)
-  redis.call("HDEL", prefix .. "managed", name)
-  redis.call("HDEL", prefix .. "visits", name)
+  for _, kind in ipairs({ "stream:", "wake:", "users:", "order:", "ranks:", "waiting:", "marks:", "places:" }) do
+    redis.call("UNLINK", prefix .. kind .. name)
+  end
+  for _, hash in ipairs(FIELDS) do
+    redis.call("HDEL", prefix .. hash, name)
+  end
   redis.call("ZREM", prefix .. "due", name)
   if queue.owner ~= "" then
     redis.call("SREM", prefix .. "session:" .. queue.owner, "q" .. name)

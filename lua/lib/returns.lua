@@ -3,11 +3,17 @@
 -- Every function here begins with a write that maxmemory never refuses, so that it works when memory is full.
 local M = {}
 
---- Posts the wake token: exactly one blocked consumer reads it and takes what was given back.
+--- Posts the wake token: exactly one blocked consumer reads it and takes what was given back. Where it matters who that
+-- is, the bell of the one whose turn it is rings instead.
 -- Without a wake stream nobody consumes by blocking; the first such consumer posts one for itself when it comes.
 function M.post(prefix, queue)
   redis.call("HDEL", prefix .. "vhost", "")
-  redis.call("XADD", prefix .. "wake:" .. queue, "NOMKSTREAM", "MAXLEN", 1, "*", "t", "1")
+  local choosy = redis.call("HGET", prefix .. "choosy", queue)
+  if choosy then
+    require("lib.choice").call_next(prefix, queue, choosy)
+  else
+    redis.call("XADD", prefix .. "wake:" .. queue, "NOMKSTREAM", "MAXLEN", 1, "*", "t", "1")
+  end
 end
 
 local function claim_page(prefix, queue, ids, first, retry_count)
@@ -20,11 +26,12 @@ local function claim_page(prefix, queue, ids, first, retry_count)
     command[#command + 1] = retry_count
   end
   command[#command + 1] = "JUSTID"
-  local moved = #redis.call(unpack(command))
-  if moved > 0 then
-    redis.call("HINCRBY", prefix .. "returned", queue, moved)
+  local moved = redis.call(unpack(command))
+  if #moved > 0 then
+    redis.call("HINCRBY", prefix .. "returned", queue, #moved)
+    require("lib.ready").regain(prefix, queue, moved)
   end
-  return moved
+  return #moved
 end
 
 --- In pages: unpack takes less than 8,000.
@@ -36,12 +43,26 @@ local function claim(prefix, queue, ids, retry_count)
   return moved
 end
 
---- Gives back entries that were handed out; the group's own counter keeps how often.
+--- Gives back entries that were handed out; the group's own counter keeps how often. What was handed out too often dies
+-- (x-delivery-limit), and so does what the queue has no room for.
 function M.give_back(prefix, queue, ids)
-  return #ids > 0 and claim(prefix, queue, ids) or 0
+  if #ids == 0 then
+    return 0
+  end
+  local limit, arrivals = require("lib.traits").read(prefix, queue).limit, require("lib.arrivals")
+  if limit then
+    local state = arrivals.new(prefix)
+    ids = require("lib.limit").weed(state, queue, limit, ids)
+    arrivals.finish(state)
+  end
+  local pushed = arrivals.pushed(prefix, queue)
+  local moved = claim(prefix, queue, ids)
+  arrivals.review(prefix, queue, pushed)
+  return moved
 end
 
---- Puts back entries that nobody saw, as if they had never been read: `counts` are the group's delivery counts.
+--- Puts back entries that nobody saw, as if they had never been read: `counts` are the group's delivery counts. Whoever had
+-- them takes anew, or leaves, which reviews the queue.
 function M.put_back(prefix, queue, ids, counts)
   local by_count, moved = {}, 0
   for i = 1, #ids do

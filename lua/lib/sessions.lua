@@ -45,6 +45,9 @@ function M.reap(prefix, session, budget)
     redis.call("SREM", session_key, member)
   end
   redis.call("ZREM", prefix .. "sessions", session)
+  if redis.call("EXISTS", prefix .. "alarm") == 1 then
+    redis.call("XGROUP", "DELCONSUMER", prefix .. "alarm", "g", session)
+  end
   return given, true
 end
 

@@ -9,6 +9,8 @@ local M = {}
 local PAGE = 100
 --- A queue with more unacked than one page is not scanned more often than this.
 local PAUSE_MS, SHORT_PAUSE_MS = 1000, 20
+--- What is too old in a stream goes at least so often.
+local STREAM_MS = 5000
 
 --- Sorts a page by what is to be done; `state.earliest_ms` becomes the least time until an entry of it is overdue.
 local function judge(prefix, rows, state)
@@ -35,7 +37,7 @@ end
 --- The shortest ack timeout of the queue's consumers: nothing that they take from now on is overdue before.
 local function shortest_ms(prefix, name)
   local shortest = math.huge
-  for _, user in ipairs(redis.call("SMEMBERS", prefix .. "users:" .. name)) do
+  for _, user in ipairs(redis.call("ZRANGE", prefix .. "users:" .. name, 0, -1)) do
     local known = consumers.read(prefix, user)
     if known then
       shortest = math.min(shortest, known.timeout_ms)
@@ -44,13 +46,8 @@ local function shortest_ms(prefix, name)
   return shortest
 end
 
---- Looks at one page; how many entries were given back. The queue's next visit is set.
-function M.visit(prefix, name, now_ms)
-  local queue = queues.read(prefix, name)
-  if not queue or queues.broken(prefix, name, queue) then
-    redis.call("ZREM", prefix .. "due", name)
-    return 0
-  end
+--- The ack timeouts: looks at one page. Returns how many entries were given back, and when to come again (huge: never).
+local function look(prefix, name, now_ms)
   local state = { owners = {}, earliest_ms = math.huge }
   local from, paged = "-", redis.call("HGET", prefix .. "visits", name)
   if paged then
@@ -70,20 +67,77 @@ function M.visit(prefix, name, now_ms)
   if #rows == PAGE then
     local earliest = state.earliest_ms == math.huge and "none" or clock.text(state.earliest_ms)
     redis.call("HSET", prefix .. "visits", name, "(" .. rows[PAGE][1] .. " " .. earliest)
-    return given
+    return given, now_ms
   end
   local next_ms = math.min(state.earliest_ms, shortest_ms(prefix, name))
   if next_ms == math.huge then
-    redis.call("ZREM", prefix .. "due", name)
-    return given
+    return given, next_ms
   end
   -- A token may have been taken by a consumer that then died before it took anything.
   if tonumber(redis.call("HGET", prefix .. "returned", name) or 0) > 0 then
     returns.post(prefix, name)
   end
-  next_ms = now_ms + math.max(next_ms, paged and PAUSE_MS or SHORT_PAUSE_MS)
-  redis.call("ZADD", prefix .. "due", clock.text(next_ms), name)
-  return given
+  return given, now_ms + math.max(next_ms, paged and PAUSE_MS or SHORT_PAUSE_MS)
+end
+
+--- What time and limits do to a queue that has them: how many died, and when to come again (huge: never).
+local function age(prefix, name, now_ms)
+  local arrivals = require("lib.arrivals")
+  local state = arrivals.new(prefix)
+  local queue, next_ms, died = arrivals.queue(state, name), math.huge, 0
+  if redis.call("HEXISTS", prefix .. "timed", name) == 1 then
+    local count, head_ms = arrivals.expire(state, queue)
+    died = count
+    if head_ms then
+      next_ms = head_ms > state.now_ms and head_ms or now_ms -- the clock went on meanwhile: more that is due now
+    elseif queues.counts(prefix, name) > 0 then
+      next_ms = now_ms + PAUSE_MS -- the head lives for ever, and behind it there may be some that do not
+    elseif redis.call("XLEN", queue.key) == 0 then -- what is unacked may come back, and expires then
+      redis.call("HDEL", prefix .. "timed", name)
+    end
+  end
+  if queue.traits.kind == "stream" then
+    require("lib.log").shorten(state, queue)
+    return 0, queue.traits.age and now_ms + STREAM_MS or math.huge
+  end
+  local trimmed = arrivals.trim(state, queue)
+  if trimmed == PAGE or require("lib.measure").page(prefix, name) then
+    next_ms = now_ms
+  end
+  arrivals.finish(state)
+  return died + trimmed, next_ms
+end
+
+--- When an unused queue is to go (x-expires): 0 now, huge never.
+local function end_of_life(prefix, name, traits, now_ms)
+  if not traits.expires or redis.call("EXISTS", prefix .. "users:" .. name) == 1 then
+    return math.huge
+  end
+  local end_ms = tonumber(redis.call("HGET", prefix .. "idle", name) or now_ms) + traits.expires
+  return end_ms <= now_ms and 0 or end_ms
+end
+
+--- Looks at a queue. Returns how many entries were given back and how many died; the queue's next visit is set.
+function M.visit(prefix, name, now_ms)
+  local queue = queues.read(prefix, name)
+  if not queue or queues.broken(prefix, name, queue) then
+    redis.call("ZREM", prefix .. "due", name)
+    return 0, 0
+  end
+  redis.call("ZREM", prefix .. "due", name) -- never refused; below, whoever plans a visit is not held up by this one
+  local traits = require("lib.traits").read(prefix, name)
+  local end_ms = end_of_life(prefix, name, traits, now_ms)
+  if end_ms == 0 then
+    queues.delete(prefix, name)
+    return 0, 0
+  end
+  local given, next_ms = look(prefix, name, now_ms)
+  local died, age_ms = age(prefix, name, now_ms)
+  next_ms = math.min(next_ms, age_ms, end_ms)
+  if next_ms < math.huge then
+    redis.call("ZADD", prefix .. "due", "LT", clock.text(next_ms), name)
+  end
+  return given, died
 end
 
 return M

@@ -7,6 +7,7 @@ import sys
 import weakref
 from typing import TYPE_CHECKING, Any, Self
 
+from rexchange import hooks as hooks_module
 from rexchange import settings as settings_module
 from rexchange import topology
 from rexchange._async import io
@@ -16,6 +17,7 @@ from rexchange._async.session import Session
 from rexchange._async.wire import inherited
 from rexchange.errors import InvalidArgument
 from rexchange.server.address import resolve
+from rexchange.server.exits import at_exit
 from rexchange.topology import Binding, Exchange, Queue
 
 if TYPE_CHECKING:
@@ -24,7 +26,9 @@ if TYPE_CHECKING:
 
     from rexchange._async.consumer import AsyncConsumer
     from rexchange._async.getter import Getter
+    from rexchange._async.replies import ReplyDesk
     from rexchange.hooks import Counters, Hooks
+    from rexchange.policies import Policy
     from rexchange.protocol.call import Call
     from rexchange.settings import Settings
 
@@ -47,7 +51,11 @@ class AsyncBase:
         """Nothing is connected yet."""
         if settings is not None and options:
             raise InvalidArgument("settings", sorted(options), "either settings or single options, not both")
-        self.settings = settings or settings_module.load(vhost=vhost, **options)
+        self.settings = settings_module.load(vhost=vhost, **options) if settings is None else settings
+        if not isinstance(self.settings, settings_module.Settings):
+            raise InvalidArgument("settings", settings, "what rexchange.Settings(...) or settings.load(...) returned")
+        if hooks is not None and not isinstance(hooks, hooks_module.Hooks):
+            raise InvalidArgument("hooks", hooks, "an instance of a class derived from rexchange.Hooks")
         name = self.settings.vhost if vhost is None else vhost
         if url is not None and (not isinstance(url, str) or not url):
             # An empty one is a variable that nobody set: it must not mean the embedded server.
@@ -57,7 +65,7 @@ class AsyncBase:
         if url is None and client is None and self.settings.data_dir is not None:
             url = f"embedded://{self.settings.data_dir.absolute()}"
         address = resolve(url, client)
-        self._declared: dict[object, Exchange | Queue | Binding] = {}
+        self._declared: dict[object, Exchange | Queue | Binding | Policy] = {}
         self._link = Link(address, self.settings, name)
         self._link.restore = self.restore
         self._session = Session(self._link)
@@ -65,6 +73,8 @@ class AsyncBase:
         self._hooks = hooks
         self._getters: dict[str, Getter] = {}
         self._consumers: set[AsyncConsumer] = set()
+        self._reply_name = ""
+        self._replies: ReplyDesk | None = None
         self._release: Callable[[], None] | None = None
         self._holding = io.Lock()
         self._pid = os.getpid()
@@ -81,10 +91,12 @@ class AsyncBase:
     async def _ready(self) -> None:
         if self._pid != os.getpid():
             self.after_fork()
+        self._link.at_home()
         if self._release is None:
             async with self._holding:
                 if self._release is None and not self._link.closed:
                     self._release = await io.run_blocking(self._link.address.hold)
+                    at_exit(_end_all, 1)  # anew, since it must come before that of the embedded server
 
     def after_fork(self) -> None:
         """Become a broker of one's own in a forked child: its connections, lane and session are the parent's."""
@@ -92,6 +104,7 @@ class AsyncBase:
         self._holding = io.Lock()
         self._release = None
         self._getters = {}
+        self._reply_name, self._replies = "", None
         inherited.append(self._consumers)
         self._consumers = set()
         self._link.reset()
@@ -116,8 +129,12 @@ class AsyncBase:
         """Close: consumers end, all that is unacked goes back at once, exclusive queues are deleted."""
         if self._link.closed or self._pid != os.getpid():
             return
+        self._link.at_home()
+        self._link.closing()
         for consumer in list(self._consumers):
             await consumer.aclose()
+        for getter in self._getters.values():
+            getter.end()
         await self._session.aclose()
         await self._publisher.aclose()
         await self._link.aclose()
@@ -128,6 +145,19 @@ class AsyncBase:
     async def restore(self, run: Callable[[Call[Any]], Awaitable[Any]]) -> None:
         """Declare again, after the server lost it all, what this Broker declared (redeclare=True)."""
         raise NotImplementedError
+
+    def on_vhost(self, name: str) -> Self:
+        """Return a Broker of its own on another vhost of the same server, with the same settings; close it as any.
+
+        The vhost is there from its first use on.
+        """
+        other = type(self)(client=self._link.address, vhost=name, settings=self.settings, hooks=self._hooks)
+        other._link.facts = self._link.facts  # noqa: SLF001 - one look at the server, and one warning, is enough
+        return other
+
+    def is_left_open(self) -> bool:
+        """Whether it holds what nobody else gets before its session is reaped."""
+        return bool(self._session.id) and not self._link.closed and self._pid == os.getpid()
 
     # --- what it is
 
@@ -157,9 +187,19 @@ class AsyncBase:
 
 def name_of(kind: str, value: str | Queue | Exchange) -> str:
     """Return the name of what may be given as a name or as a declared value; raises InvalidArgument."""
-    name = value.name if isinstance(value, Queue | Exchange) else value
-    topology.check_name(kind, name)
-    return name
+    if isinstance(value, Queue | Exchange):
+        is_queue = isinstance(value, Queue)
+        if is_queue != (kind == "queue"):
+            # Exchanges and queues may have the same name, so the other one would be taken for it.
+            wanted = f"{'an exchange' if is_queue else 'a queue'}: its name or what declare_{kind} returned"
+            raise InvalidArgument(kind, value, wanted)
+        value = value.name
+    topology.check_name(kind, value)
+    return value
+
+
+def _end_all() -> None:
+    io.end([broker for broker in list(_brokers) if broker.is_left_open()])
 
 
 def _fork_all() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Protocol
 
+from rexchange.checks import check_flags
 from rexchange.codec import decode_table
 from rexchange.errors import AlreadySettled, InvalidArgument
 from rexchange.message import decode_envelope, decode_properties
@@ -45,11 +46,12 @@ class OnReceipt:
 class AsyncDelivery:
     """One handing-over of a message to a consumer. What it carries is decoded when it is asked for."""
 
-    __slots__ = ("_decoded", "_headers", "_properties", "_settler", "body", "delivery_tag", "entry", "queue")
+    __slots__ = ("_decoded", "_headers", "_properties", "_settler", "_type", "body", "delivery_tag", "entry", "queue")
 
-    def __init__(self, settler: Settler, entry: Entry, queue: str, tag: int) -> None:
+    def __init__(self, settler: Settler, entry: Entry, queue: str, tag: int, queue_type: str = "") -> None:
         """Made by consumers."""
         self._settler = settler
+        self._type = queue_type
         #: The stream's entry, as it was read.
         self.entry = entry
         self._decoded: tuple[str, str, bytes, bytes] | None = None
@@ -87,9 +89,13 @@ class AsyncDelivery:
 
     @property
     def headers(self) -> dict[str, FieldValue]:
-        """The headers."""
+        """The headers; a redelivery from a quorum queue has x-delivery-count, a stream's delivery x-stream-offset."""
         if self._headers is None:
             self._headers = decode_table(self._parts[3])
+            if self._type == "quorum" and self.redelivered:
+                self._headers["x-delivery-count"] = self.entry.times - 1
+            elif self._type == "stream":
+                self._headers["x-stream-offset"] = int(self.entry.note)
         return self._headers
 
     @property
@@ -120,11 +126,13 @@ class AsyncDelivery:
 
     async def nack(self, *, requeue: bool = True, multiple: bool = False, wait: bool = False) -> None:
         """Refuse: back to its place in the queue, or with requeue=False drop it (RabbitMQ's basic.nack)."""
+        check_flags(requeue=requeue)
         verdict: Verdict = "requeue" if requeue else "reject"
         await self._settler.settle(self.delivery_tag, verdict, multiple=multiple, wait=wait)
 
     async def reject(self, *, requeue: bool = False, wait: bool = False) -> None:
         """Refuse this one: drop it, or with requeue=True put it back to its place (AMQP basic.reject)."""
+        check_flags(requeue=requeue)
         verdict: Verdict = "requeue" if requeue else "reject"
         await self._settler.settle(self.delivery_tag, verdict, multiple=False, wait=wait)
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from rexchange._async import io
 from rexchange.errors import BrokerConnectionError, RexchangeError, StaleDelivery
-from rexchange.ledger import Ledger
+from rexchange.ledger import Ledger, Log
 from rexchange.protocol import settle
 from rexchange.protocol.call import SessionGone
-from rexchange.protocol.consume import consume
+from rexchange.protocol.consume import consume, keep_place
 from rexchange.protocol.settle import Batch, Settled
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rexchange.codec import Table
     from rexchange.hooks import Hooks, SettleKind
     from rexchange.protocol.call import Call
-    from rexchange.protocol.consume import Kind
+    from rexchange.protocol.consume import Kind, Options
     from rexchange.protocol.settle import Verdict
 
     OnStale = Callable[[int, str], None]
@@ -45,9 +45,8 @@ class Holder:
         link: Link,
         session: Session,
         queues: Sequence[str],
-        kind: Kind,
+        options: Options,
         *,
-        timeout_ms: int = 0,
         info: Table | None = None,
         hooks: Hooks | None = None,
         on_stale: OnStale | None = None,
@@ -56,9 +55,14 @@ class Holder:
         self._link = link
         self._session = session
         self.queues = list(queues)
-        self._kind: Kind = kind
-        self._timeout_ms = timeout_ms
+        self._options = options
+        #: What the queues made of it at the last `attach`.
+        self.kind: Kind = options.kind
+        #: The type of each queue, empty for a classic one.
+        self.types: list[str] = []
         self._info = info or {}
+        #: Where it is, for a stream.
+        self.log = Log()
         self._hooks = hooks
         self._on_stale = on_stale
         self.ledger = Ledger()
@@ -90,30 +94,36 @@ class Holder:
     # --- registration
 
     @property
+    def is_log(self) -> bool:
+        """Whether its queue is a stream: settling gives room for more, and nothing leaves the queue."""
+        return self.types == ["stream"]
+
+    @property
     def registered(self) -> bool:
         """Whether the registration belongs to the session of now."""
         return self._generation == self._session.alive
 
-    async def attach(self) -> None:
+    async def attach(self, deadline: float | None = None) -> None:
         """Register under a new name; what the old one held and we know of comes along, the rest is given back.
 
         Raises NotFound, ResourceLocked, BrokerConnectionError.
         """
-        async with self._sending:
+        limit = self._link.deadline() if deadline is None else deadline
+        async with self._link.holding(self._sending, limit):
             if self.name:
-                await self._send_mislaid()
-            session = await self._session.ensure()
+                await self._send_mislaid(limit)
+            session = await self._session.ensure(limit)
             while True:
                 generation = self._session.generation
                 try:
-                    await self._register(session)
+                    await self._register(session, limit)
                 except SessionGone:
-                    session = await self._session.renewed(session)
+                    session = await self._session.renewed(session, limit)
                 else:
                     self._generation = generation
                     return
 
-    async def _register(self, session: str) -> None:
+    async def _register(self, session: str, deadline: float) -> None:
         if not self._fresh.startswith(f"{session}."):
             self._count += 1
             self._fresh = f"{session}.{id(self):x}.{self._count}"
@@ -126,15 +136,16 @@ class Holder:
             self.name,
             self.queues,
             known,
-            timeout_ms=self._timeout_ms,
+            self._options,
             default_ms=int(self._link.settings.ack_timeout.total_seconds() * 1000),
-            kind=self._kind,
             info=self._info,
         )
-        registered = await self._link.run(call)
+        registered = await self._link.run(call, deadline=deadline)
         self.name, self._fresh, self.incarnations = fresh, "", registered.incarnations
         self.timeout = registered.timeout_ms / 1000
-        self._session.plan(self.timeout)
+        self.kind, self.types = registered.kind, registered.types
+        if self.is_log:
+            return  # nothing of a stream is anybody's, so nothing was taken from us
         self._lose({(index, lost) for index, ids in enumerate(registered.kept) for lost in {*known[index]} - {*ids}})
 
     def _lose(self, entries: set[tuple[int, bytes]]) -> None:
@@ -199,11 +210,19 @@ class Holder:
 
         `shown` is the last tag that the user has seen. Raises what the ledger raises.
         """
-        if self._hooks is not None:
-            self._hooks.before_settle([tag], KINDS[verdict])
+        self._announce(tag, verdict, multiple=multiple, shown=shown)
         with self._mutex:
             self._waiting.add(verdict, self.ledger.settle(tag, multiple=multiple, shown=shown))
         self.freed.set()
+
+    def _announce(self, tag: int, verdict: Verdict, *, multiple: bool, shown: int) -> None:
+        """Tell the hooks which deliveries are about to be settled; raises what the ledger raises, and what they do."""
+        if self._hooks is None:
+            return
+        with self._mutex:
+            tags = self.ledger.judged(tag, multiple=multiple, shown=shown)
+        if tags:
+            self._hooks.before_settle(tags, KINDS[verdict])
 
     def window(self, prefetch: int) -> tuple[int, Batch | None]:
         """Return how many more may be read once the waiting verdicts have arrived, and these, to go in front.
@@ -257,41 +276,62 @@ class Holder:
             self._flying.remove(batch)
             self._mislaid.append(batch)
 
+    def unjudge(self, entry: tuple[int, bytes]) -> None:
+        """Forget a delivery and the verdict on it that did not arrive: registering anew gives it back."""
+        self._forget([entry])
+        with self._mutex:
+            for batch in self._mislaid:
+                batch.take_out([entry])
+            self._mislaid = [batch for batch in self._mislaid if batch]
+
     async def send(self, batch: Batch) -> None:
         """Send a batch that was taken by itself; raises what the server refuses."""
         async with self._sending:
             await self._send(batch)
 
-    async def flush(self) -> None:
+    async def flush(self, deadline: float | None = None) -> None:
         """Send the waiting verdicts now. Raises BrokerConnectionError."""
-        async with self._sending:
-            await self._send_mislaid()
+        limit = self._link.deadline() if deadline is None else deadline
+        async with self._link.holding(self._sending, limit):
+            await self._send_mislaid(limit)
             batch = self.take_batch()
             if batch is not None:
-                await self._send(batch)
+                await self._send(batch, deadline=limit)
 
     async def settle_now(
         self, tag: int, verdict: Verdict, *, multiple: bool, shown: int, deadline: float | None = None
     ) -> Settled:
         """Settle by a call of its own and return the answer; raises what the ledger raises."""
-        if self._hooks is not None:
-            self._hooks.before_settle([tag], KINDS[verdict])
-        async with self._sending:
-            await self._send_mislaid()
+        self._announce(tag, verdict, multiple=multiple, shown=shown)
+        limit = self._link.deadline() if deadline is None else deadline
+        async with self._link.holding(self._sending, limit):
+            await self._send_mislaid(limit)
             batch = Batch()
             with self._mutex:
                 batch.add(verdict, self.ledger.settle(tag, multiple=multiple, shown=shown))
                 self._flying.append(batch)
-            return await self._send(batch, deadline=deadline)
+            return await self._send(batch, deadline=limit)
 
-    async def _send_mislaid(self) -> None:
+    async def _send_mislaid(self, deadline: float) -> None:
         while self._mislaid:
             with self._mutex:
                 batch = self._mislaid.pop(0)
                 self._flying.append(batch)
-            await self._send(batch, again=True)
+            await self._send(batch, again=True, deadline=deadline)
+
+    async def _read_on(self, batch: Batch) -> Settled:
+        """Settle deliveries of a stream: the place of a reader with a name moves to the first that is not settled."""
+        result = Settled([], [])
+        self.settled(batch, result)
+        with self._mutex:
+            place = self.log.place(lambda entry_id: self.ledger.has((0, entry_id)))
+        if place is not None:
+            await self._link.run(keep_place(self.queues[0], self.incarnations[0], self.log.reader, place))
+        return result
 
     async def _send(self, batch: Batch, *, again: bool = False, deadline: float | None = None) -> Settled:
+        if self.is_log:
+            return await self._read_on(batch)
         call = self._again(batch) if again else self.settle_call(batch)
         try:
             result = await self._link.run(call, resend=lambda: self._again(batch), deadline=deadline)
@@ -325,6 +365,8 @@ class Holder:
         async with self._sending:  # under the old name of a consumer that registers anew it would look stale
             with self._mutex:
                 index, entry_id = self.ledger.entry(tag)
+            if self.is_log:
+                return
             known = [[entry_id] if each == index else [] for each in range(len(self.queues))]
             stale = await self._link.run(settle.extend(self.name, self.queues, known))
         if stale:
@@ -334,7 +376,7 @@ class Holder:
     def extension(self) -> Call[list[tuple[int, bytes]]] | None:
         """Return the call that renews all that is held, or None; the heartbeat's thread asks."""
         name = self._renewed_as = self.name
-        if self._fresh:
+        if self._fresh or self.is_log:
             return None  # it is being registered under another name
         with self._mutex:
             known = [self.ledger.known(index) for index in range(len(self.queues))]

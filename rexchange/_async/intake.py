@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rexchange._async.delivery import Settler
     from rexchange._async.holder import Holder
     from rexchange._async.link import Link
-    from rexchange.protocol.consume import Entry
+    from rexchange.protocol.consume import Entry, Place
     from rexchange.protocol.settle import Batch
 
 _log = logging.getLogger("rexchange.consume")
@@ -33,7 +33,7 @@ class Intake:
     """The reading half of one consumer. `fill` and `give_back` are called by one thread or task at a time."""
 
     def __init__(
-        self, link: Link, holder: Holder, settler: Settler, *, tag: str, auto_ack: bool, prefetch: int
+        self, link: Link, holder: Holder, settler: Settler, place: Place, *, tag: str, auto_ack: bool, prefetch: int
     ) -> None:
         """Nothing is read yet."""
         self._link = link
@@ -42,7 +42,7 @@ class Intake:
         self._tag = tag
         self._auto_ack = auto_ack
         self._prefetch = prefetch
-        self._reader = Reader(link, holder)
+        self._reader = Reader(link, holder, place)
         #: Deliveries read ahead, in order.
         self.buffer: deque[AsyncDelivery] = deque()
         #: Set by the consumer's cancel: reading ends.
@@ -51,11 +51,15 @@ class Intake:
         # Set while a read is under way: one that was torn (Ctrl-C, an alarm) may have brought what nobody saw.
         self._torn = False
 
-    async def stop(self) -> None:
-        """Read no more; a read that is under way is ended."""
+    async def begin(self) -> None:
+        """Settle where reading begins, now that it is registered."""
+        await self._reader.begin()
+
+    async def stop(self, deadline: float) -> bool:
+        """Read no more; a read that is under way is ended. False: the server could not be reached for that."""
         self.stopped = True
         self._holder.freed.set()
-        await self._reader.unblock()
+        return await self._reader.unblock(self._link.left(deadline))
 
     async def aclose(self) -> None:
         """Close the reading connection."""
@@ -174,13 +178,18 @@ class Intake:
 
     async def _receive(self, entries: list[Entry]) -> None:
         holder = self._holder
-        queues = holder.queues
+        queues, types = holder.queues, holder.types
         tags = [holder.add(entry.queue, [entry.id])[0] for entry in entries] if len(queues) > 1 else None
         tagged = zip(tags or holder.add(0, [entry.id for entry in entries]), entries, strict=True)
         if not self._auto_ack:
-            self.buffer.extend(AsyncDelivery(self._settler, entry, queues[entry.queue], tag) for tag, entry in tagged)
+            self.buffer.extend(
+                AsyncDelivery(self._settler, entry, queues[entry.queue], tag, types[entry.queue])
+                for tag, entry in tagged
+            )
             return
-        deliveries = [AsyncDelivery(self._settler, entry, queues[entry.queue], tag) for tag, entry in tagged]
+        deliveries = [
+            AsyncDelivery(self._settler, entry, queues[entry.queue], tag, types[entry.queue]) for tag, entry in tagged
+        ]
         last = deliveries[-1].delivery_tag
         # As long as a consumer reconnects, not an operation: given up, it would be done later, and these never shown.
         deadline = self._link.deadline(self._link.settings.consumer_retry_timeout.total_seconds())
@@ -191,7 +200,7 @@ class Intake:
             if (entry.queue, entry.id) not in stale
         )
 
-    async def give_back(self, *, keep: bool) -> None:
+    async def give_back(self, deadline: float, *, keep: bool) -> None:
         """Give back what nobody was shown as never read; what was shown too, unless `keep` leaves it its owner's."""
         if not self._holder.name:
             return
@@ -202,23 +211,26 @@ class Intake:
         holder = self._holder
         try:
             if self._auto_ack:
-                await self._restore(unseen)
+                await self._restore(unseen, deadline)
             else:
+                holder.log.unread(delivery.entry.id for delivery in unseen)
                 holder.drop(delivery.delivery_tag for delivery in unseen)
-                await holder.flush()
-            await self._link.run(cancel(holder.name, holder.queues, holder.known(), keep=keep))
+                await holder.flush(deadline)
+            await self._link.run(cancel(holder.name, holder.queues, holder.known(), keep=keep), deadline=deadline)
         except RexchangeError as error:
             # The session ends with this process at the latest, and the reaper then gives back what is unacked.
             _log.warning("%s: consumer %s could not give back its deliveries now: %s", self._link, self._tag, error)
 
-    async def _restore(self, unseen: list[AsyncDelivery]) -> None:
+    async def _restore(self, unseen: list[AsyncDelivery], deadline: float) -> None:
         """Acknowledged when they were read, but nobody saw them: without this, leaving a loop early would lose them."""
         for index, queue in enumerate(self._holder.queues):
             entries = [delivery.entry for delivery in unseen if delivery.queue == queue]
             if not entries:
                 continue
             try:
-                count = await self._link.once(restore(queue, self._holder.incarnations[index], entries))
+                count = await self._link.once(
+                    restore(queue, self._holder.incarnations[index], entries), deadline=deadline
+                )
             except ConnectionLost as lost:
                 raise failures.translate(lost.error, self._link.address, "unknown") from lost.error
             if count < len(entries):

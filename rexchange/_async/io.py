@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+import warnings
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, Literal, TypeVar
 
 T = TypeVar("T")
@@ -16,6 +17,18 @@ COLOUR: Literal["async"] = "async"
 Lock = asyncio.Lock
 sleep = asyncio.sleep
 _log = logging.getLogger("rexchange.background")
+
+
+def loop() -> object:
+    """Return what connections wait in."""
+    return asyncio.get_running_loop()
+
+
+def end(owners: Iterable[object]) -> None:
+    """Tell of what was left open at the end of the process: its event loop is gone, so nothing can be done."""
+    for owner in owners:
+        message = f"{owner!r} was never closed: use it in `async with`, or await its aclose()"
+        warnings.warn(message, ResourceWarning, stacklevel=2)
 
 
 async def run_blocking(work: Callable[[], T]) -> T:
@@ -134,10 +147,11 @@ class Flusher:
         except Exception:  # noqa: BLE001 - nobody awaits this; what is lost by it is handed out again
             _log.exception("settling in the background failed; the deliveries will be handed out again")
 
-    async def close(self) -> None:
-        """Drop a planned run, and wait for the one under way."""
+    async def close(self, timeout: float = 30.0) -> None:
+        """Drop a planned run, and wait for the one under way, at most `timeout` seconds."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if self._task is not None:
-            await asyncio.wait({self._task})
+            await asyncio.wait({self._task}, timeout=max(timeout, 0.0))
+            self._task.cancel()

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 import time
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from redis.exceptions import RedisError
 
-from rexchange import scripts, topology
+from rexchange import topology
 from rexchange._async import io
+from rexchange._async.deadlines import CLOSE_S, ONE_TRY, Holding, after
 from rexchange._async.wire import ConnectionLost, Wire
 from rexchange.errors import BrokerConnectionError, TopologyLost
 from rexchange.hooks import Counters
 from rexchange.keyspace import Keys
 from rexchange.protocol import declare
 from rexchange.protocol.call import ProducerClash, refusal
+from rexchange.protocol.policies import NONE
 from rexchange.server import facts, failures
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from rexchange.errors import Outcome
     from rexchange.protocol.call import Arg, Call, Plan, Reply
+    from rexchange.protocol.policies import State
     from rexchange.server.endpoint import Address
     from rexchange.server.facts import ServerFacts
     from rexchange.settings import Settings
@@ -51,8 +55,15 @@ class Link:
         self.restore: Callable[[Runner], Awaitable[None]] | None = None
         self.commands = self.wire()
         self.closed = False
+        #: The policies, as far as they are known here; scripts refuse what was worked out from others.
+        self.policies: State = NONE
         self._vhost_id = b""
         self._opening = io.Lock()
+        self._home: object = None
+        # Once it is being closed: when it is given up, and whether it was.
+        self._last = math.inf
+        self._given_up = False
+        self._patience = settings.connect_timeout.total_seconds() + settings.socket_timeout.total_seconds()
 
     def __str__(self) -> str:
         """Show the server and the vhost, for logs."""
@@ -61,6 +72,8 @@ class Link:
     def reset(self) -> None:
         """Start anew in a forked child: locks may be held by threads that do not exist here."""
         self._opening = io.Lock()
+        self._last, self._given_up = math.inf, False
+        self._home = None
         self.commands.reset()
 
     def wire(self, *, blocking: bool = False) -> Wire:
@@ -78,11 +91,37 @@ class Link:
 
     def deadline(self, timeout: float | None = None) -> float:
         """Return when an operation that starts now is given up, by the monotonic clock."""
-        return time.monotonic() + (self.settings.retry_timeout.total_seconds() if timeout is None else timeout)
+        return after(self.settings.retry_timeout.total_seconds() if timeout is None else timeout)
+
+    def left(self, deadline: float) -> float:
+        """Return how many seconds an operation has left; what is tried once has those of a connect and an answer."""
+        now = time.monotonic()
+        return min(self._patience if deadline == ONE_TRY else deadline - now, self._last - now)
+
+    def at_home(self) -> None:
+        """Refuse to work in another event loop than before: its connections wait in that one."""
+        here = io.loop()
+        if self._home is None:
+            self._home = here
+        elif self._home is not here:
+            message = "it belongs to the event loop in which it was used first, and this is another: make one in each"
+            raise BrokerConnectionError(message, address=self.address.display, outcome="not_done")
+
+    def closing(self) -> None:
+        """Give up soon, from now on, what the server does not answer."""
+        self._last = time.monotonic() + CLOSE_S
+
+    def holding(self, lock: io.Lock, deadline: float) -> io.Lock | Holding:
+        """Return what holds a lock in `with`. Raises BrokerConnectionError on entering when the time is up."""
+        if not lock.locked():
+            return lock
+        message = "the time was up while another operation of this Broker was under way"
+        error = BrokerConnectionError(message, address=self.address.display, outcome="not_done")
+        return Holding(lock, self.left(deadline), error)
 
     def command(self, call: Call[T], vhost_id: bytes | None = None) -> list[Arg]:
         """Return the EVALSHA of a call; `vhost_id` is given while it is not yet the one for all."""
-        head: list[Arg] = ["EVALSHA", scripts.load(call.script).sha, 1, self.keys.vhost]
+        head: list[Arg] = ["EVALSHA", self.address.script(call.script).sha, 1, self.keys.vhost]
         if not call.opens:
             head.append(vhost_id or self._vhost_id)
         return [*head, *call.args]
@@ -95,19 +134,33 @@ class Link:
         if self.closed:
             message = "this Broker is closed: make a new one"
             raise BrokerConnectionError(message, address=self.address.display, outcome="not_done")
+        self.at_home()
         if self._vhost_id:
             return
-        async with self._opening:
+        limit = self.deadline() if deadline is None else deadline
+        async with self.holding(self._opening, limit):
             if self._vhost_id:
                 return
-            limit = self.deadline() if deadline is None else deadline
             if self.facts is None:
                 await self._look(limit)
             self._vhost_id = await self._run(declare.open_vhost(secrets.token_hex(8).encode()), self.commands, limit)
 
+    async def replies(self, *commands: Sequence[Arg]) -> list[Reply]:
+        """Run commands that are no scripts in one write; error replies are returned. Twice must be as once."""
+        deadline = self.deadline()
+        await self.open(deadline)
+        return await self._retried(lambda within: self.commands.roundtrip(commands, within), deadline)
+
+    async def plain(self, *command: Arg) -> Reply:
+        """Run a command that is no script; twice must be as once. Raises as `run` does."""
+        (reply,) = await self.replies(command)
+        if isinstance(reply, RedisError):
+            raise self.error(reply)
+        return reply
+
     async def _look(self, deadline: float) -> None:
         commands = (["HELLO"], ["INFO"], ["CONFIG", "GET", "save"])
-        replies = await self._retried(lambda: self.commands.roundtrip(commands), deadline)
+        replies = await self._retried(lambda within: self.commands.roundtrip(commands, within), deadline)
         told = facts.read(*[None if isinstance(reply, RedisError) else reply for reply in replies])
         for warning in facts.judge(told, strict=self.settings.strict, address=self.address.display):
             _log.warning("%s: %s", self.address.display, warning)
@@ -133,29 +186,47 @@ class Link:
         try:
             return await self._run(call, wire or self.commands, limit, resend)
         except TopologyLost:
-            if not await self.recovered(seen):
+            if not await self.recovered(seen, limit):
                 raise
             return await self._run(call, wire or self.commands, limit, resend)
 
-    async def once(self, call: Call[T], *, wire: Wire | None = None) -> T:
+    async def once(self, call: Call[T], *, wire: Wire | None = None, deadline: float | None = None) -> T:
         """Run a call that must not be done twice: raises ConnectionLost instead of sending it again."""
-        await self.open()
-        seen, deadline, attempt = self._vhost_id, self.deadline(), 0
+        limit = self.deadline() if deadline is None else deadline
+        await self.open(limit)
+        seen, attempt = self._vhost_id, 0
         while True:
-            (reply,) = await (wire or self.commands).roundtrip([self.command(call)])
+            (reply,) = await (wire or self.commands).roundtrip([self.command(call)], self.left(limit))
             if not isinstance(reply, RedisError):
                 return call.decode(reply)
             pause = failures.backoff(attempt)
             attempt += 1
             if failures.is_noscript(reply):
-                await self.load(call.script, wire or self.commands, deadline)
-            elif failures.is_transient(reply) and time.monotonic() + pause < deadline:
+                await self.load(call.script, wire or self.commands, limit)
+            elif failures.is_transient(reply) and pause < self.again(limit):
                 await io.sleep(pause)
             else:
                 error = self.error(reply)
-                if not (isinstance(error, TopologyLost) and await self.recovered(seen)):
+                if not (isinstance(error, TopologyLost) and await self.recovered(seen, limit)):
                     raise error
                 seen = self._vhost_id
+
+    async def together(self, calls: Sequence[Call[Any]]) -> list[int]:
+        """Run calls in one round trip; return the positions of those that got an error and are to be run alone.
+
+        Each is a step of its own, and twice is as once. Decoding may raise.
+        """
+        deadline = self.deadline()
+        await self.open(deadline)
+        commands = [self.command(call) for call in calls]
+        replies = await self._retried(lambda within: self.commands.roundtrip(commands, within), deadline)
+        alone: list[int] = []
+        for index, (call, reply) in enumerate(zip(calls, replies, strict=True)):
+            if isinstance(reply, RedisError):
+                alone.append(index)
+            else:
+                call.decode(reply)
+        return alone
 
     async def follow(self, plan: Plan[T], *, deadline: float | None = None) -> T:
         """Run the calls of a plan and return its result."""
@@ -168,20 +239,20 @@ class Link:
             result: T = stop.value
             return result
 
-    async def recovered(self, seen: bytes) -> bool:
+    async def recovered(self, seen: bytes, deadline: float) -> bool:
         """Whether a topology that was lost under the vhost id `seen` is there again (redeclare=True)."""
         restore = self.restore
         if restore is None or not self.settings.redeclare:
             return False
-        async with self._opening:
+        async with self.holding(self._opening, deadline):
             if self._vhost_id != seen:
                 return True
             epoch = secrets.token_hex(8).encode()
-            fresh = await self._run(declare.open_vhost(epoch), self.commands, self.deadline())
+            fresh = await self._run(declare.open_vhost(epoch), self.commands, deadline)
             if fresh == seen:
                 return False  # the vhost is there: a part of it is broken, which declaring again does not mend
             # The others go on under the old id, and wait for us, until all is there: half of it looks like NotFound.
-            await restore(lambda call: self._run(call, self.commands, self.deadline(), vhost_id=fresh))
+            await restore(lambda call: self._run(call, self.commands, deadline, vhost_id=fresh))
             self._vhost_id = fresh
             _log.warning("%s: the topology was gone and has been declared again", self.address.display)
         return True
@@ -197,11 +268,11 @@ class Link:
     ) -> T:
         lost = False
 
-        async def once() -> Reply:
+        async def once(within: float) -> Reply:
             nonlocal lost
             try:
                 sent = resend() if lost and resend is not None else call
-                return (await wire.roundtrip([self.command(sent, vhost_id)]))[0]
+                return (await wire.roundtrip([self.command(sent, vhost_id)], within))[0]
             except ConnectionLost as error:
                 lost = lost or error.undecided
                 raise
@@ -216,7 +287,9 @@ class Link:
             kind = type(error) if isinstance(error, BrokerConnectionError) else BrokerConnectionError
             raise kind(why, address=self.address.display, outcome="unknown") from error
 
-    async def _answered(self, once: Callable[[], Awaitable[Reply]], script: str, wire: Wire, deadline: float) -> Reply:
+    async def _answered(
+        self, once: Callable[[float], Awaitable[Reply]], script: str, wire: Wire, deadline: float
+    ) -> Reply:
         """Return the reply to a script call; raises the typed error of an error reply."""
         loads = 0
         while True:
@@ -230,7 +303,8 @@ class Link:
 
     async def load(self, script: str, wire: Wire, deadline: float) -> None:
         """Make the server know a script."""
-        await self._retried(lambda: wire.roundtrip([["SCRIPT", "LOAD", scripts.load(script).text]]), deadline)
+        command: list[Arg] = ["SCRIPT", "LOAD", self.address.script(script).text]
+        await self._retried(lambda within: wire.roundtrip([command], within), deadline)
 
     def error(self, reply: RedisError, outcome: Outcome = "not_done") -> Exception:
         """Return the typed error of an error reply."""
@@ -241,14 +315,24 @@ class Link:
         translated.__cause__ = reply
         return translated
 
-    async def _retried(self, work: Callable[[], Awaitable[T]], deadline: float) -> T:
-        """Run work until it gets an answer that is neither a lost connection nor "not now"."""
+    def again(self, deadline: float) -> float:
+        """Return how many seconds are left for another try."""
+        return self.left(deadline) if deadline != ONE_TRY else 0.0
+
+    async def _retried(self, work: Callable[[float], Awaitable[T]], deadline: float) -> T:
+        """Run work until it gets an answer that is neither a lost connection nor "not now".
+
+        `work` is told how many seconds it may take.
+        """
+        if self._given_up:
+            message = "the server did not answer while this Broker was being closed"
+            raise BrokerConnectionError(message, address=self.address.display, outcome="not_done")
         attempt = 0
         outcome: Outcome = "not_done"
         while True:
             failure: BaseException
             try:
-                result = await work()
+                result = await work(self.left(deadline))
             except ConnectionLost as lost:
                 failure = lost.error
                 if lost.undecided:
@@ -258,14 +342,16 @@ class Link:
             else:
                 refused = _not_now(result)
                 if refused is None:
+                    self._last = max(self._last, time.monotonic() + CLOSE_S)
                     return result
                 failure = refused
             pause = failures.backoff(attempt)
             attempt += 1
-            if time.monotonic() + pause >= deadline:
+            left = self.again(deadline)
+            if pause >= left:
+                self._given_up = time.monotonic() + pause >= self._last
                 raise failures.translate(failure, self.address, outcome) from failure
             if attempt == 1:
-                left = deadline - time.monotonic()
                 _log.warning("%s: %s; trying again for up to %.0f s", self.address.display, failure, left)
             self.counters.retries += 1
             await io.sleep(pause)

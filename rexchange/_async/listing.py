@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from rexchange._async import io
 from rexchange._async.base import AsyncBase, name_of
+from rexchange.checks import check_seconds
 from rexchange.protocol import inspect, publish, tick
 
 if TYPE_CHECKING:
@@ -60,15 +62,16 @@ class AsyncListing(AsyncBase):
         await self._ready()
         return await self._link.follow(inspect.consumers())
 
-    async def reap(self, *, wait: float = 0.0) -> Ticked:
+    async def reap(self, *, wait: float | timedelta = 0.0) -> Ticked:
         """Run the reaper until nothing is due, and return what it did; every consuming process does it by itself.
 
         `wait`: go on for so many seconds. Where nobody ran it for half a session's life, its first step gives every
         session a new one, since a dead process cannot be told from one that could not reach the server: then only
         waiting for a session_timeout ends the dead.
         """
+        seconds = check_seconds("wait", wait)
         ttl = self.settings.session_timeout.total_seconds()
-        until = time.monotonic() + wait
+        until = time.monotonic() + seconds
         total: Ticked = await self._run(tick.tick(int(ttl * 1000)))
         while total.next_ms is not None:
             left = until - time.monotonic()

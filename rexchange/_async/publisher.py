@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import logging
 import secrets
-import time
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -73,7 +72,7 @@ class Publisher:
     async def _drain(self, slot: _Slot) -> None:
         """Send what waits until our own group is through: whoever has the lock sends for all."""
         while slot.answer is None:
-            if not await io.acquire(self._lock, slot.deadline - time.monotonic()):
+            if not await io.acquire(self._lock, self._link.left(slot.deadline)):
                 outcome: Outcome = "not_done" if self._withdraw(slot) else "unknown"
                 message = "the time was up while another publish of this Broker was under way"
                 slot.answer = BrokerConnectionError(message, address=self._link.address.display, outcome=outcome)

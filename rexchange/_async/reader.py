@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError
 
-from rexchange import scripts
 from rexchange._async import io
 from rexchange._async.wire import ConnectionLost
 from rexchange.protocol import consume
@@ -31,10 +30,11 @@ POLL_S = 0.01
 class Reader:
     """The reading connection of one consumer. All methods but `unblock` are called by one reader at a time."""
 
-    def __init__(self, link: Link, holder: Holder) -> None:
-        """Nothing is connected yet."""
+    def __init__(self, link: Link, holder: Holder, place: consume.Place) -> None:
+        """Nothing is connected yet. `place`: where to begin in a stream."""
         self._link = link
         self._holder = holder
+        self._place = place
         self._wire = link.wire(blocking=True)
         names = [queue.encode() for queue in holder.queues]
         self._names = names
@@ -52,11 +52,12 @@ class Reader:
 
         Raises ConnectionLost, SessionGone, and redis-py's error of a read that was ended.
         """
-        managed = len(self._names) > 1
-        if batch is not None and (managed or self._more):
+        if self._holder.is_log:
+            return await self._read_log(window, wait, stopped, batch)
+        if batch is not None and (self._holder.kind == "m" or self._more):
             await self._holder.send(batch)
             batch = None
-        if managed:
+        if self._holder.kind == "m":
             return await self._read_managed(window, wait, stopped)
         if self._more:
             # A native read would bring new entries only to see them put back, and so on while there are any.
@@ -64,6 +65,12 @@ class Reader:
             self._more = len(entries) == window and any(entry.times > 1 for entry in entries)
             if entries:
                 return entries
+        return await self._read_plain(window, wait, stopped, batch)
+
+    async def _read_plain(
+        self, window: int, wait: float, stopped: Callable[[], bool], batch: Batch | None
+    ) -> list[Entry]:
+        """Read natively, and by script what the server has to judge."""
         blocking = self._link.facts is None or self._link.facts.blocking
         until = time.monotonic() + wait
         while True:
@@ -71,7 +78,7 @@ class Reader:
             command = consume.read_command(self._link.keys, self._holder.name, self._names[0], window, block_ms)
             found = consume.read_reply(await self._send(command, batch), self._streams[0])
             batch = None  # while it polls, the flusher sends what is settled
-            if found.token:
+            if found.judged:
                 entries = await self._take(window, [found.token], found.entries)
                 self._more = len(entries) == window
                 if entries:
@@ -86,21 +93,69 @@ class Reader:
         """Look first, for what came before anybody was there to be woken; then wait for a token."""
         blocking = self._link.facts is None or self._link.facts.blocking
         until = time.monotonic() + wait
-        tokens = [b""] * len(self._names)
+        tokens, bell, left = [b""] * len(self._names), b"", wait
         while True:
-            entries = await self._take(window, tokens, [])
+            entries = await self._take(window, tokens, [], bell, int(left * 1000))
             left = until - time.monotonic()
             if entries or stopped() or left <= 0:
                 return entries
             block_ms = max(int(left * 1000), 1) if blocking else None
             command = consume.wake_command(self._link.keys, self._holder.name, self._names, block_ms)
-            tokens = consume.wake_reply(await self._send(command), self._wakes)
-            if not any(tokens) and not blocking:
+            tokens, bell = consume.wake_reply(await self._send(command), self._wakes)
+            while not (any(tokens) or bell or blocking or stopped()) and time.monotonic() < until:
                 await io.sleep(POLL_S)
+                tokens, bell = consume.wake_reply(await self._send(command), self._wakes)
 
-    async def _take(self, window: int, tokens: list[bytes], unseen: list[Entry]) -> list[Entry]:
+    async def begin(self) -> None:
+        """Ask where to begin, where the queue is a stream: what is published from then on comes after that."""
+        if self._holder.is_log:
+            await self._after()
+
+    async def _after(self) -> bytes:
+        """Return after which entry of the stream to read on."""
+        holder, log = self._holder, self._holder.log
+        if log.after is None:
+            call = consume.seek(holder.queues[0], holder.incarnations[0], log.reader, self._place)
+            log.after = await self._link.run(call)
+        return log.after
+
+    async def _read_log(
+        self, window: int, wait: float, stopped: Callable[[], bool], batch: Batch | None
+    ) -> list[Entry]:
+        """Read on in a stream. Its end is no error of the read, so it is asked for."""
+        holder, link, log = self._holder, self._link, self._holder.log
+        if batch is not None:
+            await holder.send(batch)
+        after = await self._after()
+        blocking = link.facts is None or link.facts.blocking
+        until = time.monotonic() + wait
+        while True:
+            block_ms = max(int(wait * 1000), 1) if blocking else None
+            command = consume.log_command(link.keys, self._names[0], after, window, block_ms)
+            reply = await self._send(command)
+            if reply or blocking or stopped() or time.monotonic() >= until:
+                break
+            await io.sleep(POLL_S)
+        # What was read may be of another queue that has the name by now.
+        await link.run(consume.look(holder.queues[0], holder.incarnations[0]))
+        entries = consume.log_reply(reply)
+        log.read([entry.id for entry in entries])
+        return entries
+
+    async def _take(
+        self, window: int, tokens: list[bytes], unseen: list[Entry], bell: bytes = b"", wait_ms: int = 0
+    ) -> list[Entry]:
         holder = self._holder
-        call = consume.take(holder.name, window, holder.queues, holder.incarnations, tokens=tokens, unseen=unseen)
+        call = consume.take(
+            holder.name,
+            window,
+            holder.queues,
+            holder.incarnations,
+            tokens=tokens,
+            unseen=unseen,
+            bell=bell,
+            wait_ms=wait_ms,
+        )
         try:
             return await self._link.once(call, wire=self._wire)
         except ConnectionLost:
@@ -144,20 +199,26 @@ class Reader:
 
         A script that is unknown there would let the read behind it come first, and the consumer exceed its prefetch.
         """
-        load: list[Arg] = ["SCRIPT", "LOAD", scripts.load("settle").text]
+        load: list[Arg] = ["SCRIPT", "LOAD", self._link.address.script("settle").text]
         reply, _ = await self._wire.roundtrip([["CLIENT", "ID"], load])
         self._client_id = reply if isinstance(reply, int) else -1
 
-    async def unblock(self) -> None:
-        """End a read that is under way; without the permission for it, it ends with its block."""
+    async def unblock(self, within: float) -> bool:
+        """End a read that is under way; without the permission for it, it ends with its block.
+
+        Returns False where the server could not be reached.
+        """
         if not self._blocked or self._client_id <= 0:
-            return
+            return True
         # A connection of its own: a signal handler may have interrupted the thread that holds another one's lock.
         wire = self._link.wire()
         try:
-            await wire.roundtrip([["CLIENT", "UNBLOCK", self._client_id]])
+            await wire.roundtrip([["CLIENT", "UNBLOCK", self._client_id]], within)
         except ConnectionLost as error:
             _log.debug("%s: could not unblock a read: %s", self._link, error)
+            return False
+        else:
+            return True
         finally:
             await wire.aclose()
 

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from typing import TYPE_CHECKING, Any
 
 from rexchange import topology
-from rexchange._async.base import AsyncBase, name_of
+from rexchange._async.base import name_of
+from rexchange._async.policies import AsyncPolicies, known
 from rexchange.arguments import exchange_arguments, queue_arguments
-from rexchange.errors import AccessRefused
-from rexchange.protocol import declare, tick
-from rexchange.protocol.call import SessionGone
+from rexchange.checks import check_flags
+from rexchange.errors import AccessRefused, TopologyError, TopologyLost
+from rexchange.policies import Policy
+from rexchange.protocol import declare, policies, tick
+from rexchange.protocol.call import PoliciesChanged, SessionGone
+from rexchange.protocol.policies import NONE
 from rexchange.records import encode_binding_id
 from rexchange.topology import Binding, Exchange, Queue
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from datetime import timedelta
+    from typing import Unpack
 
+    from rexchange.arguments import QueueOptions
     from rexchange.codec import Table
     from rexchange.protocol.call import Call
 
+_log = logging.getLogger("rexchange.connection")
 
-class AsyncTopology(AsyncBase):
+
+class AsyncTopology(AsyncPolicies):
     """The methods of a broker that change topology."""
 
     async def declare_exchange(
@@ -42,6 +50,7 @@ class AsyncTopology(AsyncBase):
         `type`: direct, fanout, topic or headers. `alternate_exchange` is x-argument "alternate-exchange".
         Raises PreconditionFailed where it is declared otherwise, NotFound (passive), AccessRefused ("amq." names).
         """
+        check_flags(durable=durable, auto_delete=auto_delete, internal=internal, passive=passive)
         topology.check_name("exchange", name)
         predeclared = topology.PREDECLARED.get(name) if name else None
         if not passive:
@@ -53,7 +62,9 @@ class AsyncTopology(AsyncBase):
         else:
             merged = exchange_arguments(arguments, alternate_exchange=alternate_exchange, name=name)
             wanted = Exchange(name, type, durable, auto_delete, internal, merged)
-        exchange: Exchange = await self._run(declare.declare_exchange(wanted, self._link.keys, passive=passive))
+            topology.check_exchange(wanted)
+        await self._ready()
+        exchange = await self._declare_exchange(wanted, passive=passive)
         if not passive and predeclared is None:
             self._declared["exchange", name] = wanted
         return exchange
@@ -66,16 +77,22 @@ class AsyncTopology(AsyncBase):
         exclusive: bool = False,
         auto_delete: bool = False,
         passive: bool = False,
-        ack_timeout: timedelta | None = None,
         arguments: Table | None = None,
+        **options: Unpack[QueueOptions],
     ) -> Queue:
         """Declare a queue, or with `passive` look whether it is there (AMQP queue.declare; docs/semantics.md).
 
         An empty name asks for one of the broker's own choice. `exclusive`: it is this Broker's alone and goes with it.
-        `ack_timeout` is x-argument "x-consumer-timeout" (ms). The queue returned knows its ready message_count and its
-        consumer_count. Raises PreconditionFailed, ResourceLocked, NotFound (passive), AccessRefused, NotSupported.
+        `options` are x-arguments under their typed names: ack_timeout, message_ttl, expires, max_length,
+        max_length_bytes, overflow, dead_letter_exchange, dead_letter_routing_key, max_priority, single_active_consumer,
+        delivery_limit, queue_type. The queue returned knows its ready message_count and its consumer_count.
+        Raises PreconditionFailed, ResourceLocked, NotFound (passive), AccessRefused, NotSupported.
         """
-        merged = {} if passive else queue_arguments(arguments, ack_timeout=ack_timeout, name=name)
+        check_flags(durable=durable, exclusive=exclusive, auto_delete=auto_delete, passive=passive)
+        passive = passive or str(name).startswith(
+            f"{topology.REPLY_TO}."
+        )  # whether who waits for a reply is still there
+        merged = {} if passive else queue_arguments(arguments, options, name=name)
         if name == "" and not passive:
             name = f"amq.gen-{secrets.token_urlsafe(16)}"
         elif passive:
@@ -83,20 +100,33 @@ class AsyncTopology(AsyncBase):
         else:
             topology.check_new_name("queue", name)
         wanted = Queue(name, durable, exclusive, auto_delete, merged)
+        if not passive:
+            topology.check_queue(wanted, named=not name.startswith("amq.gen-"))
         queue = await self._declare_queue(wanted, passive=passive)
         if not passive:
             self._declared["queue", name] = wanted
         return queue
 
+    async def _declare_exchange(self, wanted: Exchange, *, passive: bool) -> Exchange:
+        link = self._link
+        while True:
+            try:
+                return await link.run(declare.declare_exchange(wanted, link.keys, link.policies, passive=passive))
+            except PoliciesChanged:
+                await known(link)
+
     async def _declare_queue(self, wanted: Queue, *, passive: bool) -> Queue:
         await self._ready()
+        link = self._link
         while True:
             session = await self._session.ensure() if wanted.exclusive else self._session.id
             owned = topology.owned_by(wanted, session if wanted.exclusive else "")
             try:
-                return await self._link.run(declare.declare_queue(owned, session, self._link.keys, passive=passive))
+                return await link.run(declare.declare_queue(owned, session, link.keys, link.policies, passive=passive))
             except SessionGone:
                 await self._session.renewed(session)
+            except PoliciesChanged:
+                await known(link)
 
     async def bind(
         self,
@@ -130,6 +160,7 @@ class AsyncTopology(AsyncBase):
 
         Raises PreconditionFailed (`if_unused` and something is bound to it), AccessRefused (predeclared ones).
         """
+        check_flags(if_unused=if_unused)
         name = name_of("exchange", name)
         topology.check_new_name("exchange", name)
         await self._ready()
@@ -141,6 +172,7 @@ class AsyncTopology(AsyncBase):
 
         Raises PreconditionFailed (`if_unused` and it has consumers, `if_empty` and it has ready messages).
         """
+        check_flags(if_unused=if_unused, if_empty=if_empty)
         name = name_of("queue", name)
         await self._ready()
         plan = declare.delete_queue(name, self._session.id, if_unused=if_unused, if_empty=if_empty)
@@ -166,18 +198,46 @@ class AsyncTopology(AsyncBase):
                 del self._declared[key]
 
     async def restore(self, run: Callable[[Call[Any]], Awaitable[Any]]) -> None:
-        """Declare again, after the server lost it all, what this Broker declared (redeclare=True)."""
+        """Declare again, after the server lost it all, what this Broker declared (redeclare=True).
+
+        What is refused, such as a binding to what another Broker declared, is left out from now on.
+        """
         values = list(self._declared.values())
-        for exchange in (value for value in values if isinstance(value, Exchange)):
-            await run(declare.declare_exchange(exchange, self._link.keys))
+        state = NONE
+        for policy in (value for value in values if isinstance(value, Policy)):
+            state = await run(policies.put(policy))
+        self._link.policies = await run(policies.applied(state))  # all that is made below knows them
         if any(isinstance(value, Queue) and value.exclusive for value in values):
             ttl_ms = int(self.settings.session_timeout.total_seconds() * 1000)
             await run(tick.open_session(self._session.id, ttl_ms))
-        for queue in (value for value in values if isinstance(value, Queue)):
-            owned = topology.owned_by(queue, self._session.id if queue.exclusive else "")
-            await run(declare.declare_queue(owned, self._session.id, self._link.keys))
-        for binding in (value for value in values if isinstance(value, Binding)):
-            await run(declare.bind(binding, self._session.id))
+        for kind in (Exchange, Queue, Binding):
+            for key, value in list(self._declared.items()):
+                if isinstance(value, kind):
+                    await self._restore(run, key, value)
+
+    async def _restore(
+        self, run: Callable[[Call[Any]], Awaitable[Any]], key: object, value: Exchange | Queue | Binding
+    ) -> None:
+        link, session = self._link, self._session.id
+        while True:
+            try:
+                if isinstance(value, Exchange):
+                    await run(declare.declare_exchange(value, link.keys, link.policies))
+                elif isinstance(value, Queue):
+                    owned = topology.owned_by(value, session if value.exclusive else "")
+                    await run(declare.declare_queue(owned, session, link.keys, link.policies))
+                else:
+                    await run(declare.bind(value, session))
+            except PoliciesChanged:
+                link.policies = await run(policies.read())  # another Broker restores its own
+            except TopologyLost:
+                raise
+            except TopologyError as error:
+                _log.warning("%s: lost, and not declared again: %s: %s", link, value, error)
+                self._declared.pop(key, None)
+                return
+            else:
+                return
 
 
 def _binding(

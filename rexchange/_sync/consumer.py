@@ -8,10 +8,13 @@ import time
 from typing import TYPE_CHECKING, Self
 
 from rexchange._sync import io
+from rexchange._sync.deadlines import CLOSE_S
 from rexchange._sync.delivery import Delivery, OnReceipt
 from rexchange._sync.holder import Holder
 from rexchange._sync.intake import Intake
-from rexchange.errors import ConsumerCancelled, InvalidArgument, StaleDelivery, UnknownDeliveryTag
+from rexchange.checks import check_flags, check_optional_seconds, check_tag
+from rexchange.errors import ConsumerCancelled, InvalidArgument, NotSupported, StaleDelivery, UnknownDeliveryTag
+from rexchange.protocol.consume import Options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     from rexchange._sync.session import Session
     from rexchange.codec import Table
     from rexchange.hooks import Hooks
-    from rexchange.protocol.consume import Kind
+    from rexchange.protocol.consume import Kind, Place
     from rexchange.protocol.settle import Verdict
 
 MOST_UNACKED = 2000
@@ -44,6 +47,10 @@ class Consumer:
         prefetch: int,
         timeout: float | None,
         ack_timeout_ms: int,
+        priority: int,
+        exclusive: bool,
+        place: Place,
+        reader: str,
         renew: bool,
         on_stale: OnStale | None,
         on_open: Callable[[Consumer], None],
@@ -62,18 +69,21 @@ class Consumer:
         self._on_open = on_open
         self._on_close = on_close
         self._pid = os.getpid()
-        info: Table = {"tag": tag, "prefetch": prefetch, "auto_ack": auto_ack, "client": client}
-        kind: Kind = "plain" if len(queues) == 1 else "managed"
-        self._holder = Holder(
-            link, session, queues, kind, timeout_ms=ack_timeout_ms, info=info, hooks=hooks, on_stale=on_stale
-        )
+        info: Table = {"tag": tag, "auto_ack": auto_ack, "client": client}
+        kind: Kind = "p" if len(queues) == 1 else "m"
+        limit = min(prefetch or MOST_UNACKED, MOST_UNACKED)
+        # What is acknowledged on receipt is no longer held, so there is always room (RabbitMQ: no-ack has no prefetch).
+        options = Options(kind, ack_timeout_ms, MOST_UNACKED if auto_ack else limit, priority, exclusive)
+        self._holder = Holder(link, session, queues, options, info=info, hooks=hooks, on_stale=on_stale)
+        self._holder.log.reader = reader
         self._intake = Intake(
             link,
             self._holder,
             OnReceipt() if auto_ack else self,
+            place,
             tag=tag,
             auto_ack=auto_ack,
-            prefetch=min(prefetch or MOST_UNACKED, MOST_UNACKED),
+            prefetch=limit,
         )
         self._flight = io.Flight()
         self._ending = io.Flight()
@@ -98,14 +108,25 @@ class Consumer:
         if not self._holder.name:
             self._on_open(self)
             self._holder.attach()
+            if self._holder.is_log and self.auto_ack:
+                self._refuse_log()
+            self._intake.begin()
             if self._renew:
                 self._session.renew(self._holder)
 
+    def _refuse_log(self) -> None:
+        """RabbitMQ too wants acks from the consumers of a stream: they are what makes room for more."""
+        self.close()
+        queue = self.queues[0]
+        message = f"queue {queue!r} is a stream: pass auto_ack=False (an ack makes room for more, and removes nothing)"
+        raise NotSupported(message, kind="queue", name=queue, argument="auto_ack", current=False, wanted=True)
+
     def _check_process(self) -> None:
-        """Refuse to work in a forked child: the deliveries are being worked on in the parent."""
+        """Refuse to work in a forked child, where the parent works on the deliveries, and in another event loop."""
         if self._pid != os.getpid():
             reason = "it belongs to the parent process: consume anew after a fork"
             raise ConsumerCancelled(", ".join(self.queues), reason)
+        self._link.at_home()
 
     def __enter__(self) -> Self:
         """Register."""
@@ -124,13 +145,17 @@ class Consumer:
         What was handed out stays yours to settle until the consumer is closed. Any thread may call it, and a signal
         handler (sync): then the iteration that it interrupted does the rest.
         """
-        if self._intake.stopped or self._pid != os.getpid():
+        if self._pid == os.getpid():
+            self._cancel(self._link.deadline())
+
+    def _cancel(self, deadline: float) -> None:
+        if self._intake.stopped:
             return
-        self._intake.stop()
+        told = self._intake.stop(deadline)
         if not self._flight.mine():
             # From a signal handler that interrupted our own read nothing can be waited for: the iteration does it.
-            self._flight.finish(self._link.settings.block.total_seconds())
-            self._end_reading()
+            self._flight.finish(self._link.settings.block.total_seconds() if told else CLOSE_S)
+            self._end_reading(deadline)
 
     def close(self) -> None:
         """End the consumer: verdicts are sent, what is not settled goes back to its place, the connection is closed."""
@@ -142,21 +167,22 @@ class Consumer:
     def _close(self) -> None:
         if self._closed:
             return
-        self.cancel()
-        self._end_reading()
+        deadline = self._link.deadline()
+        self._cancel(deadline)
+        self._end_reading(deadline)
         self._closed = True
         self._taken_back()
-        self._flusher.close()
+        self._flusher.close(self._link.left(deadline))
         self._session.forget(self._holder)
-        self._intake.give_back(keep=False)
+        self._intake.give_back(deadline, keep=False)
         self._holder.end()
         self._intake.close()
         self._on_close(self)
 
-    def _end_reading(self) -> None:
+    def _end_reading(self, deadline: float) -> None:
         if not self._reading_ended:
             self._reading_ended = True
-            io.shielded(lambda: self._intake.give_back(keep=True))
+            io.shielded(lambda: self._intake.give_back(deadline, keep=True))
 
     # --- deliveries
 
@@ -179,14 +205,19 @@ class Consumer:
         return delivery
 
     def _next(self) -> Delivery | None:
+        return self.next(self._timeout)
+
+    def next(self, timeout: float | None = None) -> Delivery | None:
+        """Return the next delivery; None at the end, and after `timeout` seconds without any (None: wait for ever)."""
         self._check_process()
+        check_optional_seconds("timeout", timeout)
         if self._given:
             self._taken_back()
-        idle_until = None if self._timeout is None else time.monotonic() + self._timeout
+        idle_until = None if timeout is None else time.monotonic() + timeout
         looked = False  # a timeout of 0 takes what is there, so it too looks once
         while True:
             if self._intake.stopped:
-                self._end_reading()
+                self._end_reading(self._link.deadline())
                 return None
             if self._intake.buffer and not self._holder.registered:
                 self._flight.run(self._intake.sort_out)
@@ -221,8 +252,8 @@ class Consumer:
 
     def batches(self, size: int) -> Generator[list[Delivery], None]:
         """Iterate over lists of 1 to `size` deliveries: all that is there, without waiting for a list to fill."""
-        if size < 1:
-            raise InvalidArgument("size", size, "at least 1")
+        if type(size) is not int or size < 1:
+            raise InvalidArgument("size", size, "an int of at least 1")
         while True:
             first = self._next()
             if first is None:
@@ -249,6 +280,7 @@ class Consumer:
     def settle(self, tag: int, verdict: Verdict, *, multiple: bool, wait: bool) -> None:
         """Settle by tag, for `Delivery.ack` and its like. Raises UnknownDeliveryTag, AlreadySettled, StaleDelivery."""
         self._check_process()
+        check_flags(multiple=multiple, wait=wait)
         if self.auto_ack:
             OnReceipt().settle(tag, verdict, multiple=multiple, wait=wait)
         if wait or self._closed:
@@ -267,11 +299,13 @@ class Consumer:
     def nack(self, tag: int, *, requeue: bool = True, multiple: bool = False, wait: bool = False) -> None:
         """Refuse by tag: see `Delivery.nack`."""
         self._check_shown(tag)
+        check_flags(requeue=requeue)
         self.settle(tag, "requeue" if requeue else "reject", multiple=multiple, wait=wait)
 
     def reject(self, tag: int, *, requeue: bool = False, wait: bool = False) -> None:
         """Refuse by tag: see `Delivery.reject`."""
         self._check_shown(tag)
+        check_flags(requeue=requeue)
         self.settle(tag, "requeue" if requeue else "reject", multiple=False, wait=wait)
 
     def extend(self, tag: int) -> None:
@@ -281,6 +315,7 @@ class Consumer:
 
     def _check_shown(self, tag: int) -> None:
         """Refuse a tag that was read ahead: its user was never given it, so it is a mistake for another one."""
+        check_tag(tag)
         try:
             first = self._intake.buffer[0].delivery_tag
         except IndexError:

@@ -4,16 +4,16 @@
 from __future__ import annotations
 
 import logging
-import time
 from typing import TYPE_CHECKING
 
 from rexchange._sync import io
 from rexchange._sync.delivery import Delivery, OnReceipt
 from rexchange._sync.holder import Holder
 from rexchange._sync.wire import ConnectionLost
+from rexchange.checks import check_flags
 from rexchange.errors import NotFound, RexchangeError, StaleDelivery
 from rexchange.protocol.call import SessionGone
-from rexchange.protocol.consume import cancel, restore, take
+from rexchange.protocol.consume import Options, cancel, restore, take
 from rexchange.server import failures
 
 if TYPE_CHECKING:
@@ -43,7 +43,10 @@ class Getter:
     def __init__(self, link: Link, session: Session, queue: str, hooks: Hooks | None) -> None:
         """Nothing is registered yet."""
         self._link = link
-        self._holder = Holder(link, session, [queue], "get", info={"kind": "get"}, hooks=hooks)
+        self._holder = Holder(link, session, [queue], Options("g"), hooks=hooks)
+        self._hooks = hooks
+        # What was handed out and is not settled, for the hooks.
+        self._shown: dict[int, Delivery] = {}
         self._session = session
         self._queue = queue
         self._lock = io.Lock()
@@ -63,23 +66,28 @@ class Getter:
             raise
 
     def _get(self, call: _GetCall, deadline: float) -> Delivery | None:
-        with self._lock:
+        with self._link.holding(self._lock, deadline):
             while True:
                 entries = self._take(deadline)
                 if not entries:
                     self._torn = False
                     return None
                 if not call.wanted:
-                    self._holder.attach()
+                    self._holder.attach(deadline)
                     return None
                 (entry,) = entries
                 (tag,) = self._holder.add(0, [entry.id])
-                delivery = Delivery(OnReceipt() if call.auto_ack else self, entry, self._queue, tag)
+                delivery = Delivery(
+                    OnReceipt() if call.auto_ack else self, entry, self._queue, tag, self._holder.types[0]
+                )
                 self._torn = False
                 if call.auto_ack:
                     try:
-                        settled = self._holder.settle_now(tag, "ack", multiple=False, shown=tag)
+                        settled = self._holder.settle_now(tag, "ack", multiple=False, shown=tag, deadline=deadline)
                     except RexchangeError:
+                        # Not to be acknowledged some time later: nobody will have seen it.
+                        self._holder.unjudge((0, entry.id))
+                        self._torn = True
                         raise
                     except BaseException:
                         call.delivery = delivery  # Ctrl-C meanwhile: the ack will be done, and nobody saw the message
@@ -113,8 +121,28 @@ class Getter:
             self._holder.attach()
             self._torn = False
 
+    def show(self, delivery: Delivery, *, auto_ack: bool) -> None:
+        """Tell the hooks of what is handed out; nothing is settled of what was acknowledged when it was taken."""
+        if self._hooks is None:
+            return
+        self._hooks.before_deliver(delivery)
+        self._shown[delivery.delivery_tag] = delivery
+        if auto_ack:
+            self._taken_back([delivery.delivery_tag])
+
+    def _taken_back(self, tags: list[int]) -> None:
+        for tag in tags:
+            delivery = self._shown.pop(tag, None)
+            if delivery is not None and self._hooks is not None:
+                self._hooks.after_deliver(delivery)
+
+    def end(self) -> None:
+        """Tell the hooks that what was handed out is taken back: the session ends."""
+        self._taken_back(list(self._shown))
+
     def close(self) -> None:
         """Unregister, since the queue is deleted; else the name would stay until the session ends."""
+        self.end()
         if not self._holder.name:
             return
         try:
@@ -127,10 +155,10 @@ class Getter:
         again, self._torn = self._torn, True
         while True:
             if not self._holder.registered or again:
-                self._holder.attach()
+                self._holder.attach(deadline)
             call = take(self._holder.name, 1, [self._queue], self._holder.incarnations, plan=True)
             try:
-                entries = self._link.once(call)
+                entries = self._link.once(call, deadline=deadline)
             except (SessionGone, NotFound):
                 # NotFound: deleted, and perhaps declared again; registering anew tells which.
                 if again and attempt:
@@ -141,17 +169,19 @@ class Getter:
                 again = True
                 pause = failures.backoff(attempt)
                 attempt += 1
-                if not failures.is_connection_failure(lost.error) or time.monotonic() + pause > deadline:
+                if not failures.is_connection_failure(lost.error) or pause >= self._link.again(deadline):
                     raise failures.translate(lost.error, self._link.address, "unknown") from lost.error
                 io.sleep(pause)
             else:
-                if entries:
-                    self._session.plan(self._holder.timeout)
                 return entries
 
-    def settle(self, tag: int, verdict: Verdict, *, multiple: bool, wait: bool) -> None:  # noqa: ARG002
+    def settle(self, tag: int, verdict: Verdict, *, multiple: bool, wait: bool) -> None:
         """Settle, and always wait for the answer: there is no next read to ride on."""
-        settled = self._holder.settle_now(tag, verdict, multiple=multiple, shown=tag)
+        check_flags(multiple=multiple, wait=wait)
+        try:
+            settled = self._holder.settle_now(tag, verdict, multiple=multiple, shown=tag)
+        finally:
+            self._taken_back([shown for shown in self._shown if not self._holder.holds(shown)])
         if settled.stale:
             raise StaleDelivery(tag, queue=self._queue)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rexchange._sync.delivery import Settler
     from rexchange._sync.holder import Holder
     from rexchange._sync.link import Link
-    from rexchange.protocol.consume import Entry
+    from rexchange.protocol.consume import Entry, Place
     from rexchange.protocol.settle import Batch
 
 _log = logging.getLogger("rexchange.consume")
@@ -34,7 +34,7 @@ class Intake:
     """The reading half of one consumer. `fill` and `give_back` are called by one thread or task at a time."""
 
     def __init__(
-        self, link: Link, holder: Holder, settler: Settler, *, tag: str, auto_ack: bool, prefetch: int
+        self, link: Link, holder: Holder, settler: Settler, place: Place, *, tag: str, auto_ack: bool, prefetch: int
     ) -> None:
         """Nothing is read yet."""
         self._link = link
@@ -43,7 +43,7 @@ class Intake:
         self._tag = tag
         self._auto_ack = auto_ack
         self._prefetch = prefetch
-        self._reader = Reader(link, holder)
+        self._reader = Reader(link, holder, place)
         #: Deliveries read ahead, in order.
         self.buffer: deque[Delivery] = deque()
         #: Set by the consumer's cancel: reading ends.
@@ -52,11 +52,15 @@ class Intake:
         # Set while a read is under way: one that was torn (Ctrl-C, an alarm) may have brought what nobody saw.
         self._torn = False
 
-    def stop(self) -> None:
-        """Read no more; a read that is under way is ended."""
+    def begin(self) -> None:
+        """Settle where reading begins, now that it is registered."""
+        self._reader.begin()
+
+    def stop(self, deadline: float) -> bool:
+        """Read no more; a read that is under way is ended. False: the server could not be reached for that."""
         self.stopped = True
         self._holder.freed.set()
-        self._reader.unblock()
+        return self._reader.unblock(self._link.left(deadline))
 
     def close(self) -> None:
         """Close the reading connection."""
@@ -175,13 +179,17 @@ class Intake:
 
     def _receive(self, entries: list[Entry]) -> None:
         holder = self._holder
-        queues = holder.queues
+        queues, types = holder.queues, holder.types
         tags = [holder.add(entry.queue, [entry.id])[0] for entry in entries] if len(queues) > 1 else None
         tagged = zip(tags or holder.add(0, [entry.id for entry in entries]), entries, strict=True)
         if not self._auto_ack:
-            self.buffer.extend(Delivery(self._settler, entry, queues[entry.queue], tag) for tag, entry in tagged)
+            self.buffer.extend(
+                Delivery(self._settler, entry, queues[entry.queue], tag, types[entry.queue]) for tag, entry in tagged
+            )
             return
-        deliveries = [Delivery(self._settler, entry, queues[entry.queue], tag) for tag, entry in tagged]
+        deliveries = [
+            Delivery(self._settler, entry, queues[entry.queue], tag, types[entry.queue]) for tag, entry in tagged
+        ]
         last = deliveries[-1].delivery_tag
         # As long as a consumer reconnects, not an operation: given up, it would be done later, and these never shown.
         deadline = self._link.deadline(self._link.settings.consumer_retry_timeout.total_seconds())
@@ -192,7 +200,7 @@ class Intake:
             if (entry.queue, entry.id) not in stale
         )
 
-    def give_back(self, *, keep: bool) -> None:
+    def give_back(self, deadline: float, *, keep: bool) -> None:
         """Give back what nobody was shown as never read; what was shown too, unless `keep` leaves it its owner's."""
         if not self._holder.name:
             return
@@ -203,23 +211,24 @@ class Intake:
         holder = self._holder
         try:
             if self._auto_ack:
-                self._restore(unseen)
+                self._restore(unseen, deadline)
             else:
+                holder.log.unread(delivery.entry.id for delivery in unseen)
                 holder.drop(delivery.delivery_tag for delivery in unseen)
-                holder.flush()
-            self._link.run(cancel(holder.name, holder.queues, holder.known(), keep=keep))
+                holder.flush(deadline)
+            self._link.run(cancel(holder.name, holder.queues, holder.known(), keep=keep), deadline=deadline)
         except RexchangeError as error:
             # The session ends with this process at the latest, and the reaper then gives back what is unacked.
             _log.warning("%s: consumer %s could not give back its deliveries now: %s", self._link, self._tag, error)
 
-    def _restore(self, unseen: list[Delivery]) -> None:
+    def _restore(self, unseen: list[Delivery], deadline: float) -> None:
         """Acknowledged when they were read, but nobody saw them: without this, leaving a loop early would lose them."""
         for index, queue in enumerate(self._holder.queues):
             entries = [delivery.entry for delivery in unseen if delivery.queue == queue]
             if not entries:
                 continue
             try:
-                count = self._link.once(restore(queue, self._holder.incarnations[index], entries))
+                count = self._link.once(restore(queue, self._holder.incarnations[index], entries), deadline=deadline)
             except ConnectionLost as lost:
                 raise failures.translate(lost.error, self._link.address, "unknown") from lost.error
             if count < len(entries):

@@ -8,14 +8,42 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
-from typing import Literal, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Literal, Protocol, TypeVar
 
 T = TypeVar("T")
 COLOUR: Literal["sync"] = "sync"
 Lock = threading.Lock
 sleep = time.sleep
 _log = logging.getLogger("rexchange.background")
+
+
+class Owner(Protocol):
+    """What can be left open at the end of the process."""
+
+    def close(self) -> None:
+        """Close."""
+        ...
+
+
+EXIT_S = 5.0
+"""The end of a process is not kept waiting much longer."""
+
+
+def loop() -> object:
+    """Return what connections wait in: nothing, here."""
+    return None
+
+
+def end(owners: Iterable[Owner]) -> None:
+    """Close what was left open at the end of the process: it holds acks that wait and messages that were read ahead."""
+    until = time.monotonic() + EXIT_S
+    for owner in owners:
+        if time.monotonic() < until:
+            try:
+                owner.close()
+            except Exception:  # noqa: BLE001 - the others are closed all the same
+                _log.exception("%r could not be closed at the end of the process", owner)
 
 
 def run_blocking(work: Callable[[], T]) -> T:
@@ -39,7 +67,7 @@ def check_cancelled(before: int) -> None:
 
 def acquire(lock: threading.Lock, seconds: float) -> bool:
     """Acquire a lock, unless it takes longer; whether it was acquired."""
-    return lock.acquire(timeout=max(seconds, 0.0))
+    return lock.acquire(timeout=min(max(seconds, 0.0), threading.TIMEOUT_MAX))
 
 
 class Signal:
@@ -125,9 +153,9 @@ class Flusher:
             except Exception:  # noqa: BLE001 - nobody waits for this; what is lost by it is handed out again
                 _log.exception("settling in the background failed; the deliveries will be handed out again")
 
-    def close(self) -> None:
-        """Drop a planned run, and wait for the one under way."""
+    def close(self, timeout: float = 30.0) -> None:
+        """Drop a planned run, and wait for the one under way, at most `timeout` seconds."""
         self._closing.set()
         self._wanted.set()
         if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join()
+            self._thread.join(min(max(timeout, 0.0), threading.TIMEOUT_MAX))

@@ -8,6 +8,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from rexchange._sync import io
+from rexchange._sync.deadlines import CLOSE_S
 from rexchange.errors import RexchangeError
 from rexchange.protocol import tick
 from rexchange.server.heartbeat import Heartbeat
@@ -38,32 +39,42 @@ class Session:
         """Forget everything in a forked child: the session is the parent's."""
         self.__init__(self._link)  # type: ignore[misc]
 
-    def ensure(self) -> str:
+    def ensure(self, deadline: float | None = None) -> str:
         """Return the id of a session that is open, as far as we know."""
         if self.alive:
             return self.id
-        with self._lock:
+        limit = self._link.deadline() if deadline is None else deadline
+        with self._link.holding(self._lock, limit):
             if not self.alive:
-                self._open()
+                self._open(limit)
             return self.id
 
-    def renewed(self, dead: str) -> str:
+    def renewed(self, dead: str, deadline: float | None = None) -> str:
         """Return another session's id, since `dead` was reaped (this process slept, or the server lost its data)."""
         if self.id == dead:
             self.alive = 0
-        return self.ensure()
+        return self.ensure(deadline)
 
-    def _open(self) -> None:
+    def _open(self, deadline: float) -> None:
         settings, link = self._link.settings, self._link
         self._stop_heart()
         fresh = secrets.token_hex(8)
-        link.run(tick.open_session(fresh, int(settings.session_timeout.total_seconds() * 1000)))
+        ttl_ms = int(settings.session_timeout.total_seconds() * 1000)
+        link.run(tick.open_session(fresh, ttl_ms), deadline=deadline)
         if self.id:
             _log.warning("%s: session %s was reaped; all it held was given back, going on as %s", link, self.id, fresh)
         self.id = fresh
         self.generation += 1
         self.alive = self.generation
-        heart = Heartbeat(link.address, settings, link.keys.vhost, lambda: link.vhost_id, fresh, self._went)
+        heart = Heartbeat(
+            link.address,
+            settings,
+            link.keys.vhost,
+            lambda: link.vhost_id,
+            fresh,
+            self._went,
+            blocking=link.facts is None or link.facts.blocking,
+        )
         for renewal in self._renewals:
             heart.renew(renewal)
         self._heart = heart
@@ -78,11 +89,6 @@ class Session:
         if self._heart is not None:
             self._heart.renew(renewal)
 
-    def plan(self, seconds: float) -> None:
-        """See to it that the reaper runs in so many seconds."""
-        if self._heart is not None:
-            self._heart.plan(seconds)
-
     def forget(self, renewal: Renewal) -> None:
         """Renew them no more."""
         self._renewals.discard(renewal)
@@ -93,7 +99,7 @@ class Session:
         heart, self._heart = self._heart, None
         if heart is not None:
             heart.stop()
-            io.run_blocking(heart.thread.join)
+            io.run_blocking(lambda: heart.thread.join(CLOSE_S))  # it may be connecting to a server that is away
 
     def close(self) -> None:
         """Give back at once all that the session holds, and end it."""
@@ -101,7 +107,7 @@ class Session:
         if not self.alive:
             return
         try:
-            while not self._link.run(tick.close_session(self.id), deadline=self._link.deadline(1.0)):
+            while not self._link.run(tick.close_session(self.id), deadline=self._link.deadline(CLOSE_S)):
                 pass
         except RexchangeError as error:
             _log.warning("%s: session %s could not be closed (%s); the reaper ends it", self._link, self.id, error)

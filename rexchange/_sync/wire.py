@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import math
+import time
 from typing import TYPE_CHECKING
 
 from redis.exceptions import ReadOnlyError, ResponseError
 
 from rexchange._sync import io
+from rexchange._sync.deadlines import Holding
 from rexchange.server import failures
+from rexchange.server.endpoint import limit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +23,10 @@ if TYPE_CHECKING:
 inherited: list[object] = []
 """What a forked child has of its parent's connections, kept for ever: asyncio's, when it is freed, takes its socket off
 the epoll that parent and child share, and the parent would then wait in vain for its replies."""
+
+
+SHORTEST_S = 0.1
+"""A step is given so many seconds also where the time is up: most answers come sooner."""
 
 
 class ConnectionLost(Exception):
@@ -52,21 +60,29 @@ class Wire:
             inherited.append(self._connection)
         self._lock = io.Lock()
         self._demoted = False
+        self._hurried = False
         self._connection: SyncConnection = self._address.connection(
             io.COLOUR, socket_timeout=self._socket_timeout, connect_timeout=self._connect_timeout
         )
 
-    def roundtrip(self, commands: Sequence[Sequence[Arg]]) -> list[Reply]:
+    def roundtrip(self, commands: Sequence[Sequence[Arg]], within: float = math.inf) -> list[Reply]:
         """Send commands in one write and return their replies; an error reply is returned as a ResponseError.
 
-        Raises ConnectionLost.
+        It is given up after `within` seconds, about, or sooner, by the connection's own limits. Raises ConnectionLost.
         """
-        with self._lock:
+        # With time for all steps, as nearly always, nothing has to be hurried.
+        hurry = self._hurried or within < self._connect_timeout + self._socket_timeout
+        until = time.monotonic() + within
+        with self._free(within):
             connection = self._connection
             sent, cancels = False, io.cancels()
             self._demoted = False
             try:
+                if hurry:
+                    self._hurry(until)
                 connection.connect()
+                if hurry:
+                    self._hurry(until)
                 packed = connection.pack_commands(commands)
                 sent = True
                 connection.send_packed_command(packed, check_health=False)
@@ -83,6 +99,18 @@ class Wire:
                 raise
 
             return replies
+
+    def _free(self, within: float) -> io.Lock | Holding:
+        if within == math.inf or not self._lock.locked():
+            return self._lock
+        busy = TimeoutError("the time was up while another operation of this Broker was under way")
+        return Holding(self._lock, within, ConnectionLost(busy, sent=False))
+
+    def _hurry(self, until: float) -> None:
+        """Let no step take longer than there is time."""
+        left = max(until - time.monotonic(), SHORTEST_S)
+        self._hurried = left < max(self._socket_timeout, self._connect_timeout)
+        limit(self._connection, min(left, self._socket_timeout), min(left, self._connect_timeout))
 
     def _reply(self, connection: SyncConnection) -> Reply:
         try:

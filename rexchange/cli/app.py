@@ -6,10 +6,12 @@ from typing import Annotated
 
 import typer
 
+from rexchange.cli.definitions import register as register_definitions
 from rexchange.cli.demo import register as register_demo
 from rexchange.cli.listing import register as register_listing
 from rexchange.cli.messages import register as register_messages
 from rexchange.cli.operate import register as register_operate
+from rexchange.cli.policies import register as register_policies
 from rexchange.cli.run import JSON, RETRY_TIMEOUT, URL, VERBOSE, VHOST, Options
 from rexchange.cli.topology import register as register_topology
 
@@ -31,7 +33,15 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=_EPILOG,
 )
-for register in (register_demo, register_topology, register_messages, register_listing, register_operate):
+for register in (
+    register_demo,
+    register_topology,
+    register_messages,
+    register_listing,
+    register_operate,
+    register_policies,
+    register_definitions,
+):
     register(app)
 
 

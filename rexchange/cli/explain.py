@@ -9,15 +9,20 @@ from typing import TYPE_CHECKING, Any, Literal
 from rich.text import Text
 from rich.tree import Tree
 
+from rexchange.arguments import DELAYED_TYPE
 from rexchange.cli.output import arguments, named, plain
-from rexchange.codec import encode_value
+from rexchange.codec import as_text, encode_value
 from rexchange.errors import NotFound
+from rexchange.policies import alternate_exchange
+from rexchange.topology import DELAYED
 
 if TYPE_CHECKING:
     from rexchange import Binding, Broker, Exchange
     from rexchange.codec import FieldValue
 
 _ATTEMPTS = 3
+CHOOSING = ("x-consistent-hash", "x-modulus-hash", "x-random")
+"""Types that send a message by one of their bindings."""
 Headers = Mapping[str, "FieldValue"]
 
 
@@ -54,7 +59,9 @@ def explain(broker: Broker, exchange: str, key: str, headers: Headers) -> Path:
     for attempt in range(_ATTEMPTS):
         queues = broker.route(exchange, key, dict(headers))
         known = {item.name: item for item in broker.exchanges()}
-        steps = list(_walk(broker, known, exchange, key, headers, queues))
+        policies = broker.policies()
+        alternates = {name: alternate_exchange(policies, item) for name, item in known.items()}
+        steps = list(_walk(Known(broker, known, alternates), exchange, key, headers, queues))
         reached = {step.destination for step in steps if step.destination_kind == "queue"}
         agreed = reached == set(queues)
         if agreed or attempt == _ATTEMPTS - 1:
@@ -63,13 +70,20 @@ def explain(broker: Broker, exchange: str, key: str, headers: Headers) -> Path:
     raise AssertionError
 
 
-def _walk(
-    broker: Broker, known: Mapping[str, Exchange], first: str, key: str, headers: Headers, queues: list[str]
-) -> Iterator[Step]:
+@dataclass(frozen=True)
+class Known:
+    """What there is: exchanges, and where each sends what it does not route itself."""
+
+    broker: Broker
+    exchanges: Mapping[str, Exchange]
+    alternates: Mapping[str, str | None]
+
+
+def _walk(known: Known, first: str, key: str, headers: Headers, queues: list[str]) -> Iterator[Step]:
     """Yield the steps, each exchange once, an alternate exchange only where nothing of the exchange's own matches."""
     work, seen = [first], {first}
     for name in work:
-        steps = list(_steps(broker, known.get(name), name, key, headers, queues))
+        steps = list(_steps(known, name, key, headers, queues))
         yield from steps
         for step in steps:
             if step.destination_kind == "exchange" and step.destination not in seen:
@@ -77,21 +91,33 @@ def _walk(
                 work.append(step.destination)
 
 
-def _steps(
-    broker: Broker, exchange: Exchange | None, name: str, key: str, headers: Headers, queues: list[str]
-) -> Iterator[Step]:
+def _steps(known: Known, name: str, key: str, headers: Headers, queues: list[str]) -> Iterator[Step]:
+    exchange = known.exchanges.get(name)
     if name == "":
         if key in queues:
             yield Step("", key, "queue", "queue name")
         return
     if exchange is None:
         return
-    found = [binding for binding in _bindings(broker, name) if matches(exchange.type, binding, key, headers)]
+    kind = routes_as(exchange)
+    bindings = _bindings(known.broker, name)
+    if kind in CHOOSING:  # one of them, and which one only the broker says
+        found = [binding for binding in bindings if binding.destination in queues][:1] or bindings[:1]
+    else:
+        found = [binding for binding in bindings if matches(kind, binding, key, headers)]
     for binding in found:
-        kind = binding.destination_kind
-        yield Step(name, binding.destination, kind, "binding", binding.binding_key, binding.arguments)
-    if not found and exchange.alternate_exchange is not None:
-        yield Step(name, exchange.alternate_exchange, "exchange", "alternate exchange")
+        to = binding.destination_kind
+        yield Step(name, binding.destination, to, "binding", binding.binding_key, binding.arguments)
+    alternate = known.alternates[name]
+    if not found and alternate is not None:
+        yield Step(name, alternate, "exchange", "alternate exchange")
+
+
+def routes_as(exchange: Exchange) -> str:
+    """Return the type by which an exchange routes: one that delays has another, one with a history is a fanout."""
+    if exchange.type == DELAYED:
+        return as_text(exchange.arguments.get(DELAYED_TYPE)) or ""
+    return "fanout" if exchange.type == "x-recent-history" else exchange.type
 
 
 def _bindings(broker: Broker, name: str) -> list[Binding]:
@@ -185,6 +211,8 @@ def _by(path: Path, step: Step) -> str:
     if step.why == "queue name":
         return "by its name"
     type_ = path.types.get(step.source)
+    if type_ in CHOOSING:
+        return "as the one that it chose"
     if type_ == "headers":
         return f"by {arguments(step.arguments) or 'no test at all'}"
-    return "as everything" if type_ == "fanout" else f"by {named(step.binding_key)}"
+    return "as everything" if type_ in ("fanout", "x-recent-history") else f"by {named(step.binding_key)}"

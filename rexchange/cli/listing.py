@@ -1,4 +1,4 @@
-"""list exchanges, queues, bindings, consumers."""
+"""list exchanges, queues, bindings, consumers, policies, vhosts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from rexchange import Exchange, Queue
 
-_list = typer.Typer(no_args_is_help=True, help="List exchanges, queues, bindings or consumers.")
+_list = typer.Typer(no_args_is_help=True, help="List exchanges, queues, bindings, consumers, policies or vhosts.")
 
 
 def register(app: typer.Typer) -> None:
@@ -33,7 +33,7 @@ def exchanges(run: Run) -> None:
         found = broker.exchanges()
         vhost = broker.vhost
     rows = [(safe(item.name), item.type, _features(item), arguments(item.arguments)) for item in found]
-    _show(run, "exchange", vhost, [plain(item) for item in found], ("exchange", "type", "features", "arguments"), rows)
+    _show(run, "exchanges", vhost, [plain(item) for item in found], ("exchange", "type", "features", "arguments"), rows)
 
 
 @command(_list, "queues")
@@ -65,7 +65,7 @@ def queues(run: Run) -> None:
         )
         for item in found
     ]
-    _show(run, "queue", vhost, data, ("queue", "ready", "unacked", "consumers", "features", "arguments"), rows)
+    _show(run, "queues", vhost, data, ("queue", "ready", "unacked", "consumers", "features", "arguments"), rows)
 
 
 @command(_list, "bindings")
@@ -91,7 +91,9 @@ def bindings(
         )
         for item in found
     ]
-    _show(run, "binding", vhost, [plain(item) for item in found], ("exchange", "key", "destination", "arguments"), rows)
+    _show(
+        run, "bindings", vhost, [plain(item) for item in found], ("exchange", "key", "destination", "arguments"), rows
+    )
 
 
 @command(_list, "consumers")
@@ -116,8 +118,40 @@ def consumers(run: Run) -> None:
         for item in found
     ]
     _show(
-        run, "consumer", vhost, [plain(item) for item in found], ("tag", "queues", "prefetch", "acks", "client"), rows
+        run, "consumers", vhost, [plain(item) for item in found], ("tag", "queues", "prefetch", "acks", "client"), rows
     )
+
+
+@command(_list, "policies")
+def policies(run: Run) -> None:
+    """List the policies: what holds for many queues or exchanges.
+
+    Example: [bold]rexchange list policies[/bold]
+    """
+    from rexchange.cli.output import arguments, plain, safe  # noqa: PLC0415
+
+    with run.broker() as broker:
+        found = broker.policies()
+        vhost = broker.vhost
+    rows = [
+        (safe(item.name), safe(item.pattern), item.apply_to, item.priority, arguments(item.definition))
+        for item in found
+    ]
+    columns = ("policy", "pattern", "applies to", "priority", "definition")
+    _show(run, "policies", vhost, [plain(item) for item in found], columns, rows)
+
+
+@command(_list, "vhosts")
+def vhosts(run: Run) -> None:
+    """List the vhosts of the server. One is there from its first use on.
+
+    Example: [bold]rexchange list vhosts[/bold]
+    """
+    from rexchange.cli.output import grid, safe  # noqa: PLC0415
+
+    with run.broker() as broker:
+        found = broker.vhosts()
+    run.show(found, grid(["vhost"], [[safe(name)] for name in found]))
 
 
 def _features(item: Exchange | Queue) -> str:
@@ -129,7 +163,7 @@ def _features(item: Exchange | Queue) -> str:
 
 def _show(
     run: Run,
-    noun: str,
+    nouns: str,
     vhost: str,
     data: Sequence[object],
     columns: Sequence[str],
@@ -139,7 +173,7 @@ def _show(
 
     listed = list(rows)
     if not listed:
-        run.show(data, f"there are no {noun}s in vhost {vhost!r}")
+        run.show(data, f"there are no {nouns} in vhost {vhost!r}")
         return
     # A column that says nothing takes room from those that do.
     kept = [index for index in range(len(columns)) if any(row[index] != "" for row in listed)]

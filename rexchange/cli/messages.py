@@ -1,15 +1,18 @@
-"""get, consume, purge; publish has a module of its own."""
+"""get, consume, purge, call; publish has a module of its own."""
 
 from __future__ import annotations
 
 import json
 import sys
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rexchange.cli.publish import publish
+from rexchange.cli import values
+from rexchange.cli.publish import EXPIRATION, PRIORITY, message_properties, publish, read_body
 from rexchange.cli.run import ExitCode, Run, command
+from rexchange.cli.values import HEADERS, PROPERTIES
 
 if TYPE_CHECKING:
     from rexchange import Delivery
@@ -32,6 +35,7 @@ def register(app: typer.Typer) -> None:
     command(app, "get")(get)
     command(app, "consume")(consume)
     command(app, "purge")(purge)
+    command(app, "call")(call)
 
 
 def get(
@@ -67,7 +71,7 @@ def get(
         raise typer.Exit(ExitCode.NOTHING)
 
 
-def consume(
+def consume(  # noqa: PLR0913 - each has a default
     run: Run,
     queues: Annotated[list[str], typer.Argument(help="One or more queues.", show_default=False)],
     *,
@@ -77,6 +81,23 @@ def consume(
         typer.Option("--timeout", "-t", help="End after so long without a message.", metavar="SECONDS", min=0),
     ] = None,
     prefetch: Annotated[int, typer.Option("--prefetch", help="Take so many at a time.", min=1)] = 20,
+    priority: Annotated[
+        int | None, typer.Option("--priority", help="Of consumers that wait the highest is served first.")
+    ] = None,
+    exclusive: Annotated[
+        bool, typer.Option("--exclusive", help="Fail where the queue has other consumers.", show_default=False)
+    ] = False,
+    offset: Annotated[
+        str | None,
+        typer.Option(
+            "--offset",
+            help="Where to begin in a stream: first, last, next, a number, a date, or an age such as 1h.",
+            metavar="WHERE",
+        ),
+    ] = None,
+    reader: Annotated[
+        str, typer.Option("--reader", help="Go on in a stream where the reader of this name was.", metavar="NAME")
+    ] = "",
     body: BODY_ONLY = False,
     requeue: REQUEUE = False,
 ) -> None:
@@ -94,7 +115,17 @@ def consume(
     seen = 0
     with run.broker() as broker:
         # renew: a pager that waits for its reader must not make the message go to somebody else.
-        consumer = broker.consume(queues, auto_ack=False, prefetch=window, timeout=timeout, renew=True)
+        consumer = broker.consume(
+            queues,
+            auto_ack=False,
+            prefetch=window,
+            timeout=timeout,
+            renew=True,
+            priority=priority,
+            exclusive=exclusive,
+            offset=_offset(offset),
+            reader=reader,
+        )
         with consumer:
             if timeout is None and sys.stderr.isatty():
                 run.note(f"waiting for messages of {', '.join(queues)}; Ctrl-C ends")
@@ -122,6 +153,48 @@ def purge(run: Run, queue: QUEUE) -> None:
     with run.broker() as broker:
         gone = broker.purge(queue)
     run.show({"queue": queue, "messages": gone}, f"{count(gone, 'message')} thrown away from queue {queue!r}")
+
+
+def call(
+    run: Run,
+    exchange: Annotated[str, typer.Argument(help="The exchange; '' is the default one.", show_default=False)],
+    key: Annotated[str, typer.Argument(help="The routing key; for '' the queue's name.", show_default=False)],
+    body: Annotated[str, typer.Argument(help="The request; - reads standard input.", show_default=False)],
+    *,
+    timeout: Annotated[
+        float, typer.Option("--timeout", "-t", help="Wait so long for the reply.", metavar="SECONDS", min=0.001)
+    ] = 30.0,
+    header: HEADERS = None,
+    property: PROPERTIES = None,  # noqa: A002 - AMQP's name
+    expiration: EXPIRATION = None,
+    priority: PRIORITY = None,
+    body_only: BODY_ONLY = False,
+) -> None:
+    """Publish a request and print the reply (a remote procedure call).
+
+    Whoever consumes it answers to its reply_to, with its correlation_id.
+
+    Example: [bold]rexchange call '' prices '{"id": 42}' --timeout 5[/bold]
+    """
+    request = read_body(body)
+    headers = values.table("--header", header)
+    properties = message_properties(property, expiration, priority)
+    with run.broker() as broker:
+        reply = broker.call(request, exchange=exchange, routing_key=key, headers=headers, timeout=timeout, **properties)
+        _print(run, reply, body=body_only)
+
+
+def _offset(text: str | None) -> str | int | datetime | None:
+    """Return where to begin in a stream: a number and a date are more than text, the rest is the library's to check."""
+    if text is None:
+        return None
+    if text.isascii() and text.isdigit():
+        return int(text)
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return instant if instant.tzinfo is not None else instant.astimezone()
 
 
 def _print(run: Run, delivery: Delivery, *, body: bool) -> None:

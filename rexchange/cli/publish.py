@@ -16,8 +16,17 @@ from rexchange.cli.values import HEADERS, PROPERTIES
 if TYPE_CHECKING:
     from rexchange import Broker, Message
 
+EXPIRATION = Annotated[
+    float | None,
+    typer.Option("--expiration", help="It expires when it was ready for so long.", metavar="SECONDS", min=0),
+]
+PRIORITY = Annotated[
+    int | None,
+    typer.Option("--priority", help="Where the queue has priorities: the highest goes first.", min=0, max=255),
+]
 
-def publish(
+
+def publish(  # noqa: PLR0913 - each has a default
     run: Run,
     exchange: Annotated[str, typer.Argument(help="The exchange; '' is the default one.", show_default=False)],
     key: Annotated[str, typer.Argument(help="The routing key; for '' the queue's name.", show_default=False)],
@@ -37,6 +46,8 @@ def publish(
     ] = None,
     header: HEADERS = None,
     property: PROPERTIES = None,  # noqa: A002 - AMQP's name
+    expiration: EXPIRATION = None,
+    priority: PRIORITY = None,
     mandatory: Annotated[
         bool, typer.Option("--mandatory", help="Fail where no queue would get it.", show_default=False)
     ] = False,
@@ -56,17 +67,29 @@ def publish(
         "routing_key": key,
         "headers": values.table("--header", header),
         "mandatory": mandatory,
-        **values.properties(property),
+        **message_properties(property, expiration, priority),
     }
     with run.broker() as broker:
         if lines is not None:
             _publish_lines(run, broker, lines, common)
             return
-        (reached,) = broker.publish_many([_message(_body(body, file), common)])
+        (reached,) = broker.publish_many([_message(read_body(body, file), common)])
     _report(run, 1, reached, reached == 0)
 
 
-def _body(body: str | None, file: Path | None) -> bytes:
+def message_properties(items: Iterable[str] | None, expiration: float | None, priority: int | None) -> dict[str, Any]:
+    """Return AMQP properties from --property and those that have an option of their own."""
+    own: dict[str, Any] = {} if priority is None else {"priority": priority}
+    if expiration is not None:
+        own["expiration"] = str(round(expiration * 1000))
+    found = values.properties(items)
+    for name in own.keys() & found.keys():
+        raise typer.BadParameter(f"{name} was given before, as --property", param_hint=f"'--{name}'")
+    return {**found, **own}
+
+
+def read_body(body: str | None, file: Path | None = None) -> bytes:
+    """Return what is to be published: of a file, of standard input, or what was typed."""
     if file is not None:
         return file.read_bytes()
     if body == "-":

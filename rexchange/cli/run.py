@@ -215,6 +215,8 @@ def _hint(error: errors.RexchangeError) -> str:
         return "is the server running there? --url or REXCHANGE_URL says where it is"
     if isinstance(error, errors.Unroutable):
         return "`rexchange route EXCHANGE KEY` shows where a message would go"
+    if isinstance(error, errors.AccessRefused) and error.kind == "vhost":
+        return "name another one with --vhost"
     if isinstance(error, errors.ResourceLocked):
         return "an exclusive queue can be used by the process that declared it, and by no other"
     return ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 _declare = typer.Typer(no_args_is_help=True, help="Declare an exchange or a queue; again is no error.")
 _delete = typer.Typer(no_args_is_help=True, help="Delete an exchange or a queue; a missing one is no error.")
+
+_WHAT_IT_DOES = "What it does with messages (AMQP's x-arguments)"
+_OVERFLOW = ("drop-head", "reject-publish", "reject-publish-dlx")
 
 NAME = Annotated[str, typer.Argument(help="Its name.", show_default=False)]
 TRANSIENT = Annotated[bool, typer.Option("--transient", help="Declare it as not durable.", show_default=False)]
@@ -33,7 +36,23 @@ TO_EXCHANGE = Annotated[
 
 
 def _types() -> list[str]:
-    return ["direct", "fanout", "topic", "headers"]
+    from rexchange.topology import TYPES  # noqa: PLC0415 - help need not wait for the library
+
+    return list(TYPES)
+
+
+def _seconds(name: str, help: str) -> Any:  # noqa: A002, ANN401 - Typer's own word and type
+    return typer.Option(name, help=help, metavar="SECONDS", min=0, rich_help_panel=_WHAT_IT_DOES)
+
+
+def _number(name: str, help: str, metavar: str, *limits: int) -> Any:  # noqa: A002, ANN401 - as above
+    low, high = (*limits, None, None)[:2]
+    return typer.Option(name, help=help, metavar=metavar, min=low, max=high, rich_help_panel=_WHAT_IT_DOES)
+
+
+def _word(name: str, help: str, metavar: str, *words: str) -> Any:  # noqa: A002, ANN401 - as above
+    complete = (lambda: list(words)) if words else None
+    return typer.Option(name, help=help, metavar=metavar, autocompletion=complete, rich_help_panel=_WHAT_IT_DOES)
 
 
 @command(_declare, "exchange")
@@ -41,7 +60,13 @@ def declare_exchange(
     run: Run,
     name: NAME,
     type: Annotated[
-        str, typer.Argument(help="direct, fanout, topic or headers.", autocompletion=_types, metavar="TYPE")
+        str,
+        typer.Argument(
+            help="direct, fanout, topic, headers, x-consistent-hash, x-modulus-hash, x-random, x-recent-history or "
+            "x-delayed-message.",
+            autocompletion=_types,
+            metavar="TYPE",
+        ),
     ] = "direct",
     *,
     transient: TRANSIENT = False,
@@ -74,7 +99,7 @@ def declare_exchange(
 
 
 @command(_declare, "queue")
-def declare_queue(
+def declare_queue(  # noqa: PLR0913 - each argument of AMQP is an option
     run: Run,
     name: Annotated[
         str, typer.Argument(help="Its name; without one the broker chooses.", metavar="NAME", show_default=False)
@@ -88,19 +113,67 @@ def declare_queue(
             "--ack-timeout", help="What is not acked for so long is delivered again.", metavar="SECONDS", min=0.001
         ),
     ] = None,
+    message_ttl: Annotated[float | None, _seconds("--message-ttl", "What is ready for so long expires.")] = None,
+    expires: Annotated[float | None, _seconds("--expires", "Delete it when it was not used for so long.")] = None,
+    max_length: Annotated[int | None, _number("--max-length", "At most so many ready messages.", "N", 0)] = None,
+    max_length_bytes: Annotated[
+        int | None, _number("--max-length-bytes", "At most so many bytes of ready bodies.", "BYTES", 0)
+    ] = None,
+    overflow: Annotated[
+        str | None,
+        _word("--overflow", "What a full one does: drop-head, reject-publish, reject-publish-dlx.", "WHAT", *_OVERFLOW),
+    ] = None,
+    dead_letter_exchange: Annotated[
+        str | None, _word("--dead-letter-exchange", "Where rejected and expired messages go.", "EXCHANGE")
+    ] = None,
+    dead_letter_routing_key: Annotated[
+        str | None, _word("--dead-letter-routing-key", "By this key; else by their own.", "KEY")
+    ] = None,
+    max_priority: Annotated[
+        int | None, _number("--max-priority", "Messages have priorities up to this.", "0-255", 0, 255)
+    ] = None,
+    single_active_consumer: Annotated[
+        bool,
+        typer.Option(
+            "--single-active-consumer",
+            help="One consumer at a time, the next when it goes.",
+            rich_help_panel=_WHAT_IT_DOES,
+            show_default=False,
+        ),
+    ] = False,
+    delivery_limit: Annotated[
+        int | None, _number("--delivery-limit", "So many redeliveries, then it is dropped or dead-lettered.", "N")
+    ] = None,
+    type: Annotated[
+        str | None, _word("--type", "classic (the default), quorum or stream.", "TYPE", "classic", "quorum", "stream")
+    ] = None,
     argument: ARGUMENTS = None,
 ) -> None:
     """Declare a queue: where messages wait for consumers.
 
-    Example: [bold]rexchange declare queue mail --ack-timeout 60[/bold]
+    Example: [bold]rexchange declare queue mail --ack-timeout 60 --dead-letter-exchange failed[/bold]
     """
+    options: dict[str, Any] = {
+        "ack_timeout": _span(ack_timeout),
+        "message_ttl": _span(message_ttl),
+        "expires": _span(expires),
+        "max_length": max_length,
+        "max_length_bytes": max_length_bytes,
+        "overflow": overflow,
+        "dead_letter_exchange": dead_letter_exchange,
+        "dead_letter_routing_key": dead_letter_routing_key,
+        "max_priority": max_priority,
+        "single_active_consumer": single_active_consumer or None,
+        "delivery_limit": delivery_limit,
+        "queue_type": type,
+    }
     with run.broker() as broker:
         queue = broker.declare_queue(
             name,
             durable=not transient,
             auto_delete=auto_delete,
-            ack_timeout=None if ack_timeout is None else timedelta(seconds=ack_timeout),
             arguments=values.table("--argument", argument),
+            **options,
         )
     run.show(
         {"queue": queue.name, "ready": queue.message_count, "consumers": queue.consumer_count},
@@ -198,6 +271,10 @@ def register(app: typer.Typer) -> None:
     app.add_typer(_delete, name="delete")
     command(app, "bind")(bind)
     command(app, "unbind")(unbind)
+
+
+def _span(seconds: float | None) -> timedelta | None:
+    return None if seconds is None else timedelta(seconds=seconds)
 
 
 def _destination(name: str, *, to_exchange: bool) -> str | Exchange:

@@ -38,7 +38,11 @@ class ProducerClash(RexchangeError):
     """Inside only: another process used this lane; nothing was done, so the shell draws a new lane and sends again."""
 
 
-_INSIDE = {"SESSION_GONE": SessionGone, "PRODUCER_CLASH": ProducerClash}
+class PoliciesChanged(RexchangeError):
+    """Inside only: what was sent was worked out from policies that are others by now; the shell reads them anew."""
+
+
+_INSIDE = {"SESSION_GONE": SessionGone, "PRODUCER_CLASH": ProducerClash, "POLICIES_CHANGED": PoliciesChanged}
 
 
 def refusal(text: str) -> RexchangeError:

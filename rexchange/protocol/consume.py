@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from rexchange.codec import encode_table
-from rexchange.protocol.call import Call, Reply, flag, number
+from rexchange.protocol.call import Call, Reply, flag, number, raw
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from rexchange.keyspace import Keys
     from rexchange.protocol.call import Arg
 
-Kind = Literal["plain", "managed", "get"]
+Kind = Literal["p", "m", "g"]
+"""plain: reads natively where the queue allows it; managed: by script alone; get: no consumer for RabbitMQ's counts."""
 GROUP = "g"
 """The consumer group of every stream of ours."""
 
@@ -28,15 +29,33 @@ class Entry(NamedTuple):
     times: int
     envelope: bytes
     body: bytes
+    note: bytes = b""
+    """What else the entry says: when it expires (ms by the server's clock); of a stream queue its offset."""
+
+
+class Options(NamedTuple):
+    """What a consumer asks for; a prefetch is what it may hold at once."""
+
+    kind: Kind
+    timeout_ms: int = 0
+    prefetch: int = 0
+    priority: int = 0
+    exclusive: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """What `consume` answers: each queue's incarnation, which of the ids named are still its own, its ack timeout."""
+    """What `consume` answers.
+
+    Each queue's incarnation, which of the ids named are still its own, its ack timeout, the kind that the queues made
+    of it, each queue's type (empty: classic).
+    """
 
     incarnations: list[bytes]
     kept: list[list[bytes]]
     timeout_ms: int
+    kind: Kind
+    types: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +65,11 @@ class Read:
     entries: list[Entry]
     token: bytes
 
+    @property
+    def judged(self) -> bool:
+        """Whether the server has to say what may be handed out: given-back entries first, and none that expired."""
+        return self.token != b"" or any(entry.note for entry in self.entries)
+
 
 def consume(
     session: str,
@@ -53,17 +77,22 @@ def consume(
     old: str,
     queues: Sequence[str],
     known: Sequence[Sequence[bytes]],
+    options: Options,
     *,
-    timeout_ms: int,
     default_ms: int,
-    kind: Kind,
     info: Table,
 ) -> Call[Registered]:
     """Register `consumer`; after a reconnect it takes over from `old` what its user was shown (`known`)."""
-    args: list[Arg] = [session, consumer, old, timeout_ms, default_ms, kind, encode_table(info, "info")]
+    wishes = (options.kind, options.prefetch, options.priority, int(options.exclusive))
+    args: list[Arg] = [session, consumer, old, options.timeout_ms, default_ms, *wishes, encode_table(info, "info")]
     _add_known(args, queues, known)
-    return Call(
-        "consume", tuple(args), lambda reply: Registered(list(reply[0]), [list(ids) for ids in reply[1]], reply[2])
+    return Call("consume", tuple(args), _registered)
+
+
+def _registered(reply: Reply) -> Registered:
+    incarnations, kept, timeout_ms, kind, types = reply
+    return Registered(
+        list(incarnations), [list(ids) for ids in kept], timeout_ms, kind.decode(), [name.decode() for name in types]
     )
 
 
@@ -78,7 +107,7 @@ def restore(queue: str, incarnation: bytes, entries: Sequence[Entry]) -> Call[in
     """Put back what was acknowledged on receipt and never shown, at the end of the queue; returns how many."""
     args: list[Arg] = [queue, incarnation]
     for entry in entries:
-        args += (entry.envelope, entry.body)
+        args += (entry.envelope, entry.body, entry.note)
     return Call("restore", tuple(args), number)
 
 
@@ -96,12 +125,15 @@ def take(
     tokens: Sequence[bytes] = (),
     unseen: Sequence[Entry] = (),
     plan: bool = False,
+    wait_ms: int = 0,
+    bell: bytes = b"",
 ) -> Call[list[Entry]]:
     """Take up to `window` entries, those given back first; `unseen` ones of a native read are put back before.
 
     `plan`: see to it that the reaper looks at the queues in time; for a consumer its registration has done it.
+    `wait_ms`: how long it will wait where it gets nothing. `bell`: the token of its own bell.
     """
-    args: list[Arg] = [consumer, window, int(plan)]
+    args: list[Arg] = [consumer, window, int(plan), wait_ms, bell]
     for index, (name, incarnation) in enumerate(zip(queues, incarnations, strict=True)):
         ids = [entry.id for entry in unseen if entry.queue == index]
         args += (name, incarnation, tokens[index] if tokens else b"", len(ids), *ids)
@@ -109,7 +141,7 @@ def take(
 
 
 def _entries(reply: Reply) -> list[Entry]:
-    return [Entry(reply[i] - 1, *reply[i + 1 : i + 5]) for i in range(0, len(reply), 5)]
+    return [Entry(reply[i] - 1, *reply[i + 1 : i + 6]) for i in range(0, len(reply), 6)]
 
 
 def read_command(keys: Keys, consumer: str, queue: bytes, count: int, block_ms: int | None) -> list[Arg]:
@@ -120,9 +152,9 @@ def read_command(keys: Keys, consumer: str, queue: bytes, count: int, block_ms: 
 
 
 def wake_command(keys: Keys, consumer: str, queues: Sequence[bytes], block_ms: int | None) -> list[Arg]:
-    """Return the read of a managed consumer: the wake streams alone."""
+    """Return the read of a managed consumer: the wake streams of its queues, and its own bell."""
     block: tuple[Arg, ...] = () if block_ms is None else ("BLOCK", block_ms)
-    streams = [keys.wake(queue) for queue in queues]
+    streams = [*(keys.wake(queue) for queue in queues), keys.bell(consumer.encode())]
     return ["XREADGROUP", "GROUP", GROUP, consumer, "COUNT", 1, *block, "STREAMS", *streams, *[">"] * len(streams)]
 
 
@@ -132,13 +164,50 @@ def read_reply(reply: Reply, stream: bytes) -> Read:
     token = b""
     for key, items in reply or ():
         if key == stream:
-            entries = [Entry(0, entry_id, 1, fields[1], fields[3]) for entry_id, fields in items]
+            entries = [Entry(0, entry_id, 1, fields[1], fields[3], *fields[5:6]) for entry_id, fields in items]
         elif items:
             token = items[0][0]
     return Read(entries, token)
 
 
-def wake_reply(reply: Reply, wakes: Sequence[bytes]) -> list[bytes]:
-    """Return the token of each queue, empty where there was none."""
+def wake_reply(reply: Reply, wakes: Sequence[bytes]) -> tuple[list[bytes], bytes]:
+    """Return the token of each queue, and that of the bell; empty where there was none."""
     found = {key: items[0][0] for key, items in reply or () if items}
-    return [found.get(key, b"") for key in wakes]
+    tokens = [found.pop(key, b"") for key in wakes]
+    return tokens, next(iter(found.values()), b"")
+
+
+# --- stream queues
+
+
+class Place(NamedTuple):
+    """Where a reader of a stream queue begins: first, last, next, offset (of a message) or time (ms)."""
+
+    word: str = "next"
+    value: int = 0
+
+
+def seek(queue: str, incarnation: bytes, reader: str, place: Place) -> Call[bytes]:
+    """Ask after which entry to read; a `reader` with a name goes on where it was."""
+    return Call("seek", (queue, incarnation, reader, place.word, place.value), raw)
+
+
+def keep_place(queue: str, incarnation: bytes, reader: str, entry_id: bytes) -> Call[bytes]:
+    """Note that a named reader is done with all up to an entry."""
+    return Call("seek", (queue, incarnation, reader, "keep", entry_id), raw)
+
+
+def look(queue: str, incarnation: bytes) -> Call[bytes]:
+    """Ask whether the queue is there; raises NotFound."""
+    return Call("seek", (queue, incarnation, "", "look", b""), raw)
+
+
+def log_command(keys: Keys, queue: bytes, after: bytes, count: int, block_ms: int | None) -> list[Arg]:
+    """Return the read of a stream queue: what comes after an entry stays where it is."""
+    block: tuple[Arg, ...] = () if block_ms is None else ("BLOCK", block_ms)
+    return ["XREAD", "COUNT", count, *block, "STREAMS", keys.stream(queue), after]
+
+
+def log_reply(reply: Reply) -> list[Entry]:
+    """Read what `log_command` brought."""
+    return [Entry(0, entry_id, 1, f[1], f[3], f[5]) for _, items in reply or () for entry_id, f in items]

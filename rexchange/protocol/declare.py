@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rexchange import records, topology
+from rexchange import policies, records, topology, traits
 from rexchange.arguments import headers_match
 from rexchange.codec import encode_table
 from rexchange.errors import PreconditionFailed
 from rexchange.keyspace import SCHEMA
 from rexchange.protocol.call import Call, Plan, Reply, flag, number, raw
+from rexchange.protocol.policies import NONE, State
 
 if TYPE_CHECKING:
     from rexchange.keyspace import Keys
@@ -31,10 +32,13 @@ def open_vhost(epoch: bytes) -> Call[bytes]:
     return Call("open_vhost", (SCHEMA, epoch, *predeclared), raw, opens=True)
 
 
-def declare_exchange(exchange: Exchange, keys: Keys, *, passive: bool = False) -> Call[Exchange]:
-    """Declare; decoding raises PreconditionFailed where it is declared otherwise (AMQP exchange.declare)."""
+def declare_exchange(exchange: Exchange, keys: Keys, state: State = NONE, *, passive: bool = False) -> Call[Exchange]:
+    """Declare; decoding raises PreconditionFailed where it is declared otherwise (AMQP exchange.declare).
+
+    `state`: the policies, as far as the caller knows; where they are others PoliciesChanged is raised.
+    """
     name = exchange.name.encode()
-    head, tail = records.encode_exchange(exchange)
+    head, tail = records.encode_exchange(exchange, policies.alternate_exchange(state.policies, exchange))
 
     def decode(reply: Reply) -> Exchange:
         existing = records.decode_exchange(name, reply[1], key=keys.exchanges)
@@ -42,11 +46,14 @@ def declare_exchange(exchange: Exchange, keys: Keys, *, passive: bool = False) -
             topology.compare_exchange(existing, exchange)
         return existing
 
-    return Call("declare_exchange", (name, int(passive), head, tail), decode)
+    return Call("declare_exchange", (name, int(passive), head, tail, state.number), decode)
 
 
-def declare_queue(queue: Queue, session: str, keys: Keys, *, passive: bool = False) -> Call[Queue]:
-    """Declare; decoding raises PreconditionFailed, ResourceLocked where it is another one (AMQP queue.declare)."""
+def declare_queue(queue: Queue, session: str, keys: Keys, state: State = NONE, *, passive: bool = False) -> Call[Queue]:
+    """Declare; decoding raises PreconditionFailed, ResourceLocked where it is another one (AMQP queue.declare).
+
+    `state`: as for `declare_exchange`.
+    """
     name = queue.name.encode()
     head, tail = records.encode_queue(queue)
 
@@ -57,7 +64,10 @@ def declare_queue(queue: Queue, session: str, keys: Keys, *, passive: bool = Fal
             topology.compare_queue(existing, queue)
         return existing
 
-    return Call("declare_queue", (session, name, int(passive), int(queue.exclusive), head, tail), decode)
+    extra = b"" if passive else traits.of_queue(queue, policies.definition(state.policies, queue))
+    single = int(traits.is_single(queue))
+    args = (session, name, int(passive), int(queue.exclusive), head, tail, extra, single, state.number)
+    return Call("declare_queue", args, decode)
 
 
 def bind(binding: Binding, session: str) -> Call[bool]:

@@ -44,6 +44,7 @@ class ConsumerInfo:
     ack_timeout: timedelta
     managed: bool
     prefetch: int
+    priority: int
     auto_ack: bool
     client: str
 
@@ -64,7 +65,7 @@ def status() -> Call[Status]:
     return Call("status", (), lambda reply: Status(*reply))
 
 
-def _pages(kind: str, width: int) -> Plan[dict[bytes, list[Reply]]]:
+def pages(kind: str, width: int) -> Plan[dict[bytes, list[Reply]]]:
     """Return all rows by name; a name that a rehash shows twice counts once."""
     found: dict[bytes, list[Reply]] = {}
     cursor: bytes = b"0"
@@ -79,13 +80,13 @@ def _pages(kind: str, width: int) -> Plan[dict[bytes, list[Reply]]]:
 
 def exchanges(keys: Keys) -> Plan[list[Exchange]]:
     """List all exchanges but the default one, by name."""
-    rows = yield from _pages("exchanges", 2)
+    rows = yield from pages("exchanges", 2)
     return [records.decode_exchange(name, row[0], key=keys.exchanges) for name, row in sorted(rows.items())]
 
 
 def queues(keys: Keys) -> Plan[list[QueueInfo]]:
     """List all queues with their counts, by name."""
-    rows = yield from _pages("queues", 5)
+    rows = yield from pages("queues", 5)
     found: list[QueueInfo] = []
     for name, (record, ready, unacked, consumers) in sorted(rows.items()):
         queue = records.decode_queue(name, record, key=keys.queues, message_count=ready, consumer_count=consumers)
@@ -97,7 +98,7 @@ def bindings(keys: Keys, sources: list[str]) -> Plan[list[Binding]]:
     """List the bindings of these exchanges."""
     found: list[Binding] = []
     for source in sources:
-        rows = yield from _pages(f"bindings:{source}", 2)
+        rows = yield from pages(f"bindings:{source}", 2)
         key = keys.bindings(source.encode())
         found += [
             records.decode_binding(source.encode(), binding_id, row[0], key=key)
@@ -108,28 +109,28 @@ def bindings(keys: Keys, sources: list[str]) -> Plan[list[Binding]]:
 
 def consumers() -> Plan[list[ConsumerInfo]]:
     """List all consumers; those that only `get` are not among them."""
-    rows = yield from _pages("consumers", 2)
+    rows = yield from pages("consumers", 2)
     found = [_consumer(name, row[0]) for name, row in sorted(rows.items())]
     return [consumer for consumer in found if consumer is not None]
 
 
 def _consumer(name: bytes, record: bytes) -> ConsumerInfo | None:
-    timeout_ms, managed, rest = record.split(b";", 2)
+    timeout_ms, kind, prefetch, priority, rest = record.split(b";", 4)
     what = "the record of a consumer"
     packed, at = read_netstring(rest, 0, what)
     session, at = read_netstring(rest, at, what)
     info = decode_table(rest[at:], what)
-    if info.get("kind") == "get":
+    if kind == b"g":
         return None
-    prefetch = info.get("prefetch")
     return ConsumerInfo(
         name=name.decode(),
         tag=str(info.get("tag", "")),
         queues=[queue for _, queue in records.unpack_destinations(packed)],
         session=session.decode(),
         ack_timeout=timedelta(milliseconds=int(timeout_ms)),
-        managed=managed == b"1",
-        prefetch=prefetch if isinstance(prefetch, int) else 0,
+        managed=kind == b"m",
+        prefetch=int(prefetch),
+        priority=int(priority),
         auto_ack=info.get("auto_ack") is True,
         client=str(info.get("client", "")),
     )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rexchange.codec import canonical_table, read_netstring, short_string
-from rexchange.errors import ContentTooLarge, ScriptError, Unroutable
-from rexchange.message import validate
+from rexchange.codec import canonical_table, netstring, read_netstring, short_string
+from rexchange.errors import ContentTooLarge, PublishRefused, ScriptError, Unroutable
+from rexchange.message import encode_options, validate
 from rexchange.protocol.call import Call, Reply, refusal, texts
 
 if TYPE_CHECKING:
@@ -38,6 +38,9 @@ class Group:
             envelope = validate(message, max_body)
             body = message.body
             headers = canonical_table(message.headers, "headers") if message.headers else b""
+            options = encode_options(message)
+            if options:
+                headers = b"!" + netstring(options) + headers  # one argument: each costs the server 0.1 us a run
             route = (message.exchange, message.routing_key, headers, message.mandatory)
             if route == last:
                 args[at] += -1 if message.mandatory else 1  # type: ignore[operator]
@@ -74,6 +77,8 @@ class Group:
             )
         if kind == b"-":
             return refusal(rest.decode())
+        if kind == b"~":
+            return _full(rest)
         raise ScriptError(f"publish answered {answer[:60]!r}")
 
 
@@ -91,15 +96,16 @@ def publish(lane: str, call_number: int, token: str, groups: Sequence[Group]) ->
 
 
 def _split(reply: bytes) -> list[bytes]:
-    """Split the answers; only a refusal holds free text, and that is a netstring."""
-    if b"-" not in reply:
+    """Split the answers; only refusals hold free text, and those are netstrings."""
+    if b"-" not in reply and b"~" not in reply:
         return reply.split(b";")
     answers: list[bytes] = []
     at = 0
     while at < len(reply):
-        if reply[at : at + 1] == b"-":
+        kind = reply[at : at + 1]
+        if kind in (b"-", b"~"):
             text, at = read_netstring(reply, at + 1, "the answer of publish")
-            answers.append(b"-" + text)
+            answers.append(kind + text)
             at += 1
         else:
             end = reply.find(b";", at)
@@ -107,6 +113,18 @@ def _split(reply: bytes) -> list[bytes]:
             answers.append(reply[at:end])
             at = end + 1
     return answers
+
+
+def _full(text: bytes) -> PublishRefused:
+    """Read what full queues refused; the other queues keep what they got."""
+    what = "the answer of publish"
+    counts, at = read_netstring(text, 0, what)
+    refused: list[tuple[int, str]] = []
+    while at < len(text):
+        index, at = read_netstring(text, at, what)
+        queue, at = read_netstring(text, at, what)
+        refused.append((int(index), queue.decode()))
+    return PublishRefused.by_full_queues([int(count) for count in counts.split(b",")], refused)
 
 
 def route(exchange: str, routing_key: str, headers: Table | None) -> Call[list[str]]:

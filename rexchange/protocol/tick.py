@@ -12,12 +12,18 @@ REAPED_PER_CALL = 100
 
 @dataclass(frozen=True, slots=True)
 class Ticked:
-    """What one tick did. `next_ms`: until the next deadline; 0: there is more now; None: nothing is planned."""
+    """What one tick did. `next_ms`: until the next deadline; 0: there is more now; None: nothing is planned.
+
+    `died`: messages that expired, or that a limit had no room for any more. `routed`: delayed messages whose time had
+    come.
+    """
 
     next_ms: int | None
     sessions: int
     queues: int
     given_back: int
+    died: int
+    routed: int
     lanes: int
 
     def __add__(self, later: Ticked) -> Ticked:
@@ -27,6 +33,8 @@ class Ticked:
             self.sessions + later.sessions,
             self.queues + later.queues,
             self.given_back + later.given_back,
+            self.died + later.died,
+            self.routed + later.routed,
             self.lanes + later.lanes,
         )
 
@@ -56,5 +64,5 @@ def tick(ttl_ms: int) -> Call[Ticked]:
 
 
 def _ticked(reply: Reply) -> Ticked:
-    next_ms, sessions, queues, given_back, lanes = reply
-    return Ticked(None if next_ms < 0 else next_ms, sessions, queues, given_back, lanes)
+    next_ms, *counts = reply
+    return Ticked(None if next_ms < 0 else next_ms, *counts)

@@ -146,6 +146,8 @@ def resolve(url: str | None = None, client: object | None = None) -> Address:
     """
     if client is None:
         return from_url(url)
+    if isinstance(client, Address):  # of another Broker: the same server, whatever it was found by
+        return client
     if url:
         raise InvalidArgument("client", type(client).__name__, "either a URL or a client, not both")
     return from_client(client)

@@ -11,14 +11,13 @@ the server takes a lock of its own when it first connects.
 
 from __future__ import annotations
 
-import atexit
 import os
 import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from rexchange.server import valkey
+from rexchange.server import exits, valkey
 
 if sys.platform != "win32":
     import fcntl
@@ -153,7 +152,7 @@ def _join(use: _Use) -> None:
     except OSError as error:
         raise valkey.failure(use.folder, f"the data folder cannot be used: {error}") from error
     use.lock = lock
-    _leave_at_exit()
+    exits.at_exit(_leave_all, 0)
 
 
 def _leave(use: _Use) -> None:
@@ -178,17 +177,6 @@ def _leave_all() -> None:
         for use in list(_uses.values()):
             _leave(use)
         _uses.clear()
-
-
-def _leave_at_exit() -> None:
-    atexit.unregister(_leave_all)
-    atexit.register(_leave_all)
-    process = sys.modules.get("multiprocessing.process")
-    if process is not None and process.parent_process() is not None:
-        # A forked worker of multiprocessing ends with os._exit, which skips atexit.
-        import multiprocessing.util  # noqa: PLC0415
-
-        multiprocessing.util.Finalize(None, _leave_all, exitpriority=0)
 
 
 def _after_fork_in_child() -> None:

@@ -6,6 +6,8 @@ a write whose reply was lost, which would put a message into a queue twice.
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +20,7 @@ import redis.asyncio.retry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from rexchange import scripts
 from rexchange.errors import BrokerConnectionError, InvalidArgument
 from rexchange.server import embedded, sockets
 
@@ -75,6 +78,24 @@ class AsyncConnection(Protocol):
     async def read_response(self, *, disconnect_on_error: bool) -> Any:
         """Read one reply; an error reply is raised."""
         ...
+
+
+def interrupt(connection: SyncConnection) -> None:
+    """End the read that another thread is in, as a lost connection would; redis-py has no public way to do this."""
+    sock: socket.socket | None = getattr(connection, "_sock", None)
+    if sock is not None:
+        with contextlib.suppress(OSError):  # it is closed already
+            sock.shutdown(socket.SHUT_RDWR)
+
+
+def limit(connection: SyncConnection | AsyncConnection, socket_timeout: float, connect_timeout: float) -> None:
+    """Change how many seconds a connection's steps may take from now on: see `Address.connection`."""
+    changed: Any = connection
+    changed.socket_timeout = socket_timeout
+    changed.socket_connect_timeout = connect_timeout
+    sock = getattr(connection, "_sock", None)
+    if isinstance(sock, socket.socket):  # of redis-py's sync classes, which set it when they connect
+        sock.settimeout(socket_timeout)
 
 
 # By kind: the class of each colour. Callables, since redis-py's constructors are not typed.
@@ -158,6 +179,10 @@ class Address:
         if self.master is not None:
             connection.master = self.master
         return cast("SyncConnection | AsyncConnection", connection)
+
+    def script(self, name: str) -> scripts.Script:
+        """Return a script in the form that suits the server."""
+        return scripts.load(name, lazy=self.kind == "memory")
 
     def hold(self) -> Callable[[], None]:
         """Keep an embedded server running until the returned function is called; may take seconds.

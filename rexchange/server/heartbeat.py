@@ -1,22 +1,23 @@
 """The thread that keeps a session alive and runs the reaper: with a connection of its own, in both colours.
 
 It is a thread in async too, so that only code which holds the GIL longer than the session's limit can starve it.
+Between two runs of the reaper it waits for the alarm: a stream into which scripts post when something is due sooner
+than the last run announced. One of all waiting threads gets it (docs/architecture.md, Sessions and the reaper).
 """
 
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from redis.exceptions import RedisError, ResponseError
 
-from rexchange import scripts
 from rexchange.protocol import tick
 from rexchange.protocol.call import refusal
 from rexchange.server import failures
+from rexchange.server.endpoint import interrupt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +31,8 @@ _log = logging.getLogger("rexchange.heartbeat")
 
 SHORTEST_PAUSE_S = 0.02
 """Between two ticks that have nothing more to do: keeps a wrong deadline from becoming a busy loop."""
+POLL_S = 0.02
+"""Between two looks for the alarm on a server whose XREADGROUP cannot block (fakeredis)."""
 
 
 class Renewal(Protocol):
@@ -60,10 +63,13 @@ class Heartbeat:
         vhost_id: Callable[[], bytes],
         session: str,
         on_gone: Callable[[], None],
+        *,
+        blocking: bool,
     ) -> None:
         """`vhost_id` is asked before each call, since it changes when a lost topology is declared again.
 
-        `on_gone` is called, in this thread, when the session was reaped; the thread ends with it.
+        `on_gone` is called, in this thread, when the session was reaped; the thread ends with it. `blocking`: whether
+        the server's XREADGROUP can wait.
         """
         self._address = address
         self._settings = settings
@@ -72,14 +78,18 @@ class Heartbeat:
         self._session = session
         self._on_gone = on_gone
         self._ttl_ms = int(settings.session_timeout.total_seconds() * 1000)
+        self._blocking = blocking
         self._stopping = False
         self._poke = threading.Event()
-        self._planned = math.inf
         self._renewals: dict[Renewal, float] = {}
+        beat_s = settings.heartbeat.total_seconds()
+        # A tick after half a session's life without one takes all sessions for living (tick.lua), the dead too.
+        self._longest_s = min(beat_s, self._ttl_ms / 3000)
+        self._alarm: list[Any] = ["STREAMS", vhost_key.removesuffix(b"vhost") + b"alarm", ">"]
         self._connection: SyncConnection = address.connection(
             "sync",
-            socket_timeout=min(settings.socket_timeout, settings.heartbeat).total_seconds(),
-            connect_timeout=min(settings.connect_timeout, settings.heartbeat).total_seconds(),
+            socket_timeout=self._longest_s + min(settings.socket_timeout.total_seconds(), beat_s) / 2,
+            connect_timeout=min(settings.connect_timeout.total_seconds(), beat_s),
         )
         self.thread = threading.Thread(target=self._run, name="rexchange-heartbeat", daemon=True)
 
@@ -88,20 +98,20 @@ class Heartbeat:
         self.thread.start()
 
     def stop(self) -> None:
-        """Ask the thread to end; it does so within a socket timeout. Then join `thread`."""
+        """Ask the thread to end; it does so at once. Then join `thread`."""
         self._stopping = True
-        self._poke.set()
-
-    def plan(self, seconds: float) -> None:
-        """See to it that the reaper runs in so many seconds, since its last answer did not know what is planned now."""
-        at = time.monotonic() + seconds
-        if at < self._planned:
-            self._planned = at
-            self._poke.set()
+        self._interrupt()
 
     def renew(self, renewal: Renewal) -> None:
         """Renew the deliveries of a consumer from now on."""
         self._renewals[renewal] = time.monotonic() + renewal.interval
+        self._interrupt()  # it may be waiting for longer than that
+
+    def _interrupt(self) -> None:
+        """End the thread's wait: what it waits for is shorter now."""
+        self._poke.set()
+        if self._blocking:
+            interrupt(self._connection)
 
     def forget(self, renewal: Renewal) -> None:
         """Renew them no more."""
@@ -112,9 +122,7 @@ class Heartbeat:
         next_beat = time.monotonic() + beat_s
         attempt = 0
         while not self._stopping:
-            now = time.monotonic()
-            if self._planned <= now:
-                self._planned = math.inf  # before the tick, so that what is planned during it is not forgotten
+            self._poke.clear()
             try:
                 if time.monotonic() >= next_beat:
                     if not self._call(tick.renew_session(self._session, self._ttl_ms)):
@@ -123,31 +131,37 @@ class Heartbeat:
                     next_beat = time.monotonic() + beat_s
                 self._extend()
                 ticked = self._call(tick.tick(self._ttl_ms))
+                attempt = 0
+                if ticked.next_ms == 0 and ticked.given_back + ticked.died + ticked.routed:
+                    continue
+                until = min([next_beat, time.monotonic() + self._longest_s, *self._renewals.copy().values()])
+                if ticked.next_ms is not None:
+                    until = min(until, time.monotonic() + ticked.next_ms / 1000)
+                self._wait(max(until, time.monotonic() + SHORTEST_PAUSE_S))
             except Exception as error:  # noqa: BLE001 - whatever it was, the session lives on only if this goes on
+                self._connection.disconnect()
+                if self._poke.is_set():
+                    continue  # it was interrupted on purpose
                 # Gone keys and a lost server look alike from here; the Broker's own calls raise the typed error.
                 _log.debug("heartbeat of %s failed: %s", self._address.display, error)
-                self._connection.disconnect()
-                self._sleep(time.monotonic() + min(failures.backoff(attempt), beat_s))
+                self._poke.wait(min(failures.backoff(attempt), beat_s))
                 attempt += 1
-                continue
-            attempt = 0
-            if ticked.next_ms == 0 and ticked.given_back:
-                continue
-            # A tick after half a session's life without one takes all sessions for living (tick.lua), the dead too.
-            until = min([next_beat, time.monotonic() + self._ttl_ms / 3000, *self._renewals.copy().values()])
-            if ticked.next_ms is not None:
-                until = min(until, time.monotonic() + ticked.next_ms / 1000)
-            self._sleep(max(until, time.monotonic() + SHORTEST_PAUSE_S))
         self._connection.disconnect()
 
-    def _sleep(self, until: float) -> None:
-        """Sleep until then, or until what is planned meanwhile."""
-        while not self._stopping:
-            left = min(until, self._planned) - time.monotonic()
-            if left <= 0:
-                return
-            self._poke.wait(left)
-            self._poke.clear()
+    def _wait(self, until: float) -> None:
+        """Wait until then, or for the alarm."""
+        left = until - time.monotonic()
+        if self._blocking and not self._poke.is_set():
+            self._alarmed(["BLOCK", max(int(left * 1000), 1)])
+            return
+        while left > 0 and not self._poke.is_set() and not self._alarmed([]):
+            self._poke.wait(min(left, POLL_S))
+            left = until - time.monotonic()
+
+    def _alarmed(self, block: list[Any]) -> bool:
+        """Look for the alarm. Its token needs no ack: who got it runs the reaper, or dies, and then another does."""
+        command = ["XREADGROUP", "GROUP", "g", self._session, "COUNT", 1, *block, "NOACK", *self._alarm]
+        return bool(self._send(command))
 
     def _extend(self) -> None:
         now = time.monotonic()
@@ -160,7 +174,7 @@ class Heartbeat:
                     self._renewals[renewal] = now + renewal.interval
 
     def _call(self, call: Call[T]) -> T:
-        script = scripts.load(call.script)
+        script = self._address.script(call.script)
         command = ["EVALSHA", script.sha, 1, self._vhost_key, self._vhost_id(), *call.args]
         try:
             try:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import RedisError
 
+from rexchange._sync.base import name_of
 from rexchange.codec import Table, decode_table
 from rexchange.errors import NotFound
 from rexchange.message import Message, decode_envelope
@@ -59,16 +60,18 @@ def messages(broker: Broker, queue: str | Queue) -> list[Message]:
     """Return what is ready in a queue, in the order of delivery, without taking it: nothing changes in the queue.
 
     They compare equal to the messages published, `mandatory` aside (it is not kept: False). Unacked messages are not
-    among them. Made for tests: it reads the whole queue, and not in one step. Raises NotFound.
+    among them. Made for tests: it reads the whole queue, and not in one step. Raises NotFound, BrokerConnectionError.
     """
-    name = _name(queue)
-    return _ready(name, broker._link.commands.roundtrip(_commands(broker, name)))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    name = name_of("queue", queue)
+    broker.open()
+    return _ready(name, broker._link.replies(*_commands(broker, name)))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
 
 async def async_messages(broker: AsyncBroker, queue: str | Queue) -> list[Message]:
     """Do the same with an AsyncBroker."""
-    name = _name(queue)
-    return _ready(name, await broker._link.commands.roundtrip(_commands(broker, name)))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    name = name_of("queue", queue)
+    await broker.open()
+    return _ready(name, await broker._link.replies(*_commands(broker, name)))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
 
 def _commands(broker: Broker | AsyncBroker, queue: str) -> list[list[bytes | str | int]]:

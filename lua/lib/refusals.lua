@@ -1,0 +1,18 @@
+--- Why publish refuses a group.
+local refuse = require("lib.refuse")
+local router = require("lib.router")
+local M = {}
+
+--- The refusal for an exchange that is missing, internal or corrupt.
+function M.of_exchange(calls, exchange)
+  local known = exchange ~= "" and router.exchange(calls, exchange)
+  if calls.corrupt == exchange then
+    return refuse.text("TOPOLOGY_LOST", "exchange", exchange, "its stored record is corrupt; delete it and declare it anew")
+  elseif not known and exchange ~= "" then
+    return refuse.text("NOT_FOUND", "exchange", exchange, "no such exchange; declare it first")
+  elseif known and known.internal then
+    return refuse.text("ACCESS_REFUSED", "exchange", exchange, "it is internal: only other exchanges may send to it")
+  end
+end
+
+return M

@@ -1,0 +1,22 @@
+--- Rejected deliveries of a queue that may have a dead-letter exchange: they die there, in the step that rejects them.
+local arrivals = require("lib.arrivals")
+local departure = require("lib.departure")
+local M = {}
+
+--- Takes ids[first..last] out of the queue for good.
+function M.leave(prefix, name, ids, first, last)
+  local state = arrivals.new(prefix)
+  local queue, dead = arrivals.queue(state, name), {}
+  if queue and queue.traits.dlx then
+    for i = first, last do
+      dead[#dead + 1] = redis.call("XRANGE", queue.key, ids[i], ids[i])[1]
+    end
+  end
+  departure.leave(prefix .. "stream:" .. name, ids, first, last)
+  for _, entry in ipairs(dead) do
+    arrivals.died(state, queue, entry[2], "rejected")
+  end
+  arrivals.finish(state)
+end
+
+return M

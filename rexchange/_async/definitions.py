@@ -1,0 +1,152 @@
+"""Definitions: RabbitMQ's JSON imported and exported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rexchange import definitions, topology
+from rexchange._async import io
+from rexchange._async.listing import AsyncListing
+from rexchange._async.policies import known
+from rexchange._async.topology import AsyncTopology
+from rexchange.definitions import Content
+from rexchange.errors import InvalidArgument, NotFound
+from rexchange.keyspace import Keys
+from rexchange.policies import Policy
+from rexchange.protocol import declare, policies
+from rexchange.records import encode_binding_id
+from rexchange.topology import Binding, Exchange, Queue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rexchange.definitions import ImportPlan, Step, Value
+    from rexchange.protocol.call import Call
+
+    Progress = Callable[[int, int], None]
+
+PER_ROUND_TRIP = 100
+"""So many objects are made in one round trip; each is a script call of its own, so none of them stalls the server."""
+
+
+class AsyncDefinitions(AsyncTopology, AsyncListing):
+    """The methods of a broker about definitions."""
+
+    async def import_definitions(
+        self,
+        source: str | bytes | Mapping[str, object] | Path,
+        *,
+        dry_run: bool = False,
+        allow_unsupported: bool = False,
+        skip_existing: bool = False,
+        progress: Progress | None = None,
+    ) -> ImportPlan:
+        """Import what RabbitMQ exported: vhosts, exchanges, policies, queues, bindings. Nothing is ever deleted.
+
+        `source`: a Path, JSON as str or bytes, or what was read from it; objects that name no vhost go to this
+        Broker's own. It is checked whole, and against what is there, before anything is written. Returns what was done;
+        with `dry_run` what would be. `allow_unsupported`: leave out what rexchange does not have. `skip_existing`:
+        leave what is there otherwise as it is. `progress(done, total)` is called as objects are made.
+        Raises DefinitionsError that lists all that is wrong, OSError for a file that cannot be read.
+        """
+        file = str(source) if isinstance(source, Path) else ""
+        content = await io.run_blocking(source.read_bytes) if isinstance(source, Path) else source
+        wanted = definitions.read(content, vhost=self.vhost, file=file)
+        present = {name: await self._content(name) for name in wanted.vhosts if await self._is_there(name)}
+        plan = definitions.plan(wanted, present)
+        if dry_run:
+            return plan
+        plan.check(allow_unsupported=allow_unsupported, skip_existing=skip_existing)
+        done, steps = 0, plan.of("create", "replace")
+        for name in dict.fromkeys(step.vhost for step in steps):
+            mine = [step for step in steps if step.vhost == name]
+
+            def made(count: int, before: int = done) -> None:
+                if progress is not None:
+                    progress(before + count, len(steps))
+
+            if name == self.vhost:
+                await self._make(mine, made)
+            else:
+                async with self.on_vhost(name) as other:
+                    await other._make(mine, made)
+            done += len(mine)
+        return plan
+
+    async def export_definitions(self, vhosts: Iterable[str] | None = None) -> dict[str, Any]:
+        """Return definitions as RabbitMQ exports them, ready for JSON: those of all vhosts, or of some.
+
+        Exclusive queues and those that the broker named are left out, since no import takes them. Raises NotFound.
+        """
+        if isinstance(vhosts, str) or not (vhosts is None or isinstance(vhosts, Iterable)):
+            raise InvalidArgument("vhosts", vhosts, "several names, or None for all")
+        names = await self.vhosts() if vhosts is None else list(vhosts)
+        for name in names:
+            if not await self._is_there(name):
+                raise NotFound(kind="vhost", name=name)
+        return definitions.dump({name: await self._content(name) for name in names})
+
+    async def _is_there(self, vhost: str) -> bool:
+        """Whether a vhost is there: looking into one would make it."""
+        key = Keys(topology.check_vhost(vhost)).vhost
+        return vhost == self.vhost or bool(await self._run_plain("EXISTS", key))
+
+    async def _run_plain(self, *command: str | bytes) -> Any:  # noqa: ANN401 - a reply
+        await self._ready()
+        return await self._link.plain(*command)
+
+    async def _content(self, vhost: str) -> Content:
+        if vhost != self.vhost:
+            async with self.on_vhost(vhost) as other:
+                return await other._content(vhost)  # noqa: SLF001 - a Broker as this one
+        exchanges, found = await self.exchanges(), await self.policies()
+        queues = [info.queue for info in await self.queues()]
+        return Content(tuple(exchanges), tuple(found), tuple(queues), tuple(await self.bindings()))
+
+    # --- writing
+
+    async def _make(self, steps: Sequence[Step], made: Callable[[int], None]) -> None:
+        """Make what is to be made in this vhost, which is there once it was opened."""
+        await self._ready()
+        await known(self._link)  # what is made is worked out from the policies
+        values = [step.value for step in steps if step.value is not None]
+        done = len(steps) - len(values)
+        made(done)
+        for kind in (Exchange, Policy, Queue, Binding):
+            mine = [value for value in values if isinstance(value, kind)]
+            for start in range(0, len(mine), PER_ROUND_TRIP):
+                page = mine[start : start + PER_ROUND_TRIP]
+                for index in await self._link.together([self._call(value) for value in page]):
+                    await self._make_alone(page[index])
+                self._declared.update((_key(value), value) for value in page)
+                done += len(page)
+                made(done)
+            if mine and kind is Policy:
+                await self._written_out()
+
+    def _call(self, value: Value) -> Call[Any]:
+        link = self._link
+        if isinstance(value, Exchange):
+            return declare.declare_exchange(value, link.keys, link.policies)
+        if isinstance(value, Queue):
+            return declare.declare_queue(value, self._session.id, link.keys, link.policies)
+        return policies.put(value) if isinstance(value, Policy) else declare.bind(value, self._session.id)
+
+    async def _make_alone(self, value: Value) -> None:
+        """Make what was refused among others: by what can be mended (the policies changed), or for good."""
+        if isinstance(value, Exchange):
+            await self._declare_exchange(value, passive=False)
+        elif isinstance(value, Queue):
+            await self._declare_queue(value, passive=False)
+        else:
+            await self._link.run(self._call(value))
+
+
+def _key(value: Value) -> object:
+    """Return what the value is known by among those that this Broker declared."""
+    if isinstance(value, Binding):
+        return "binding", value.source, encode_binding_id(value)
+    kind = "exchange" if isinstance(value, Exchange) else "queue" if isinstance(value, Queue) else "policy"
+    return kind, value.name

@@ -1,0 +1,44 @@
+# Generated from rexchange/_async/deadlines.py by `python tools/unasync.py`. Do not edit.
+"""How long a step of an operation may take: never longer than the operation has left."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING
+
+from rexchange._sync import io
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+ONE_TRY = -math.inf
+"""The deadline of an operation that is tried once (a timeout of 0): each step takes what the settings allow."""
+CLOSE_S = 1.0
+"""So many seconds without an answer, and closing goes on without the server: the reaper gives back what is left."""
+
+
+def after(seconds: float) -> float:
+    """Return when an operation that starts now is given up, by the monotonic clock."""
+    return time.monotonic() + seconds if seconds > 0 else ONE_TRY
+
+
+class Holding:
+    """A lock that others hold, in `with`: waited for at most so many seconds, then `error` is raised."""
+
+    def __init__(self, lock: io.Lock, seconds: float, error: Exception) -> None:
+        """Take what to wait for, and how long."""
+        self._lock = lock
+        self._seconds = seconds
+        self._error = error
+
+    def __enter__(self) -> None:
+        """Wait."""
+        if not io.acquire(self._lock, self._seconds):
+            raise self._error
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let go."""
+        self._lock.release()

@@ -1,0 +1,125 @@
+# Generated from rexchange/_async/policies.py by `python tools/unasync.py`. Do not edit.
+"""Policies and vhosts: what is said of many queues and exchanges at once, and of whole namespaces."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+from rexchange import topology
+from rexchange._sync.base import Base
+from rexchange.errors import AccessRefused
+from rexchange.keyspace import Keys, scan_pattern, vhost_of
+from rexchange.policies import Policy, check
+from rexchange.protocol import declare, tick
+from rexchange.protocol import policies as protocol
+from rexchange.protocol.call import PoliciesChanged
+
+if TYPE_CHECKING:
+    from rexchange._sync.link import Link
+    from rexchange.codec import Table
+    from rexchange.policies import ApplyTo
+    from rexchange.protocol.policies import State
+
+PER_SCAN = 1000
+
+
+def known(link: Link) -> State:
+    """Return the policies of now; where their consequences were not written to the end, that is done first."""
+    while True:
+        state = link.run(protocol.read())
+        try:
+            if state.number != state.applied:
+                state = link.follow(protocol.write_out(state, link.keys))
+        except PoliciesChanged:
+            continue
+        link.policies = state
+        return state
+
+
+class Policies(Base):
+    """The methods of a broker about policies and vhosts."""
+
+    def set_policy(
+        self,
+        name: str,
+        pattern: str,
+        definition: Table,
+        *,
+        priority: int = 0,
+        apply_to: ApplyTo = "all",
+    ) -> Policy:
+        """Set a policy, for queues and exchanges that there are and that will be; it holds when this returns.
+
+        `pattern`: a regular expression that is searched in names. `definition`: RabbitMQ's keys, such as
+        {"message-ttl": 60000}. Of several that match one of the highest priority applies, and only that; arguments beat
+        it.
+        Raises InvalidArgument, PreconditionFailed (a key or value that is none).
+        """
+        policy = Policy(name, pattern, definition, priority, apply_to)
+        check(policy)
+        self._run(protocol.put(policy))
+        self._declared["policy", name] = policy
+        self._written_out()
+        return policy
+
+    def delete_policy(self, name: str) -> None:
+        """Delete a policy; one that is missing is no error."""
+        topology.check_name("policy", name)
+        self._run(protocol.delete(name))
+        self._declared.pop(("policy", name), None)
+        self._written_out()
+
+    def _written_out(self) -> None:
+        """Write out what follows of the policies, and drop what is over a limit now: no reaper may be running."""
+        known(self._link)
+        ttl_ms = int(self.settings.session_timeout.total_seconds() * 1000)
+        while (self._run(tick.tick(ttl_ms))).next_ms == 0:
+            pass
+
+    def policies(self) -> list[Policy]:
+        """List the vhost's policies, by name."""
+        self._ready()
+        return list((known(self._link)).policies)
+
+    # --- vhosts
+
+    def vhosts(self) -> list[str]:
+        """List the vhosts of this server and database. A vhost is there from its first use on."""
+        found = [vhost_of(key) for key in self._scan(scan_pattern() + b"vhost")]
+        return sorted(name for name in found if name is not None)
+
+    def create_vhost(self, name: str) -> None:
+        """Make a vhost with its predeclared exchanges; one that is there is no error."""
+        key = Keys(topology.check_vhost(name)).vhost
+        call = declare.open_vhost(secrets.token_hex(8).encode())
+        self._ready()
+        script = self._link.address.script(call.script)
+        self._link.plain("SCRIPT", "LOAD", script.text)
+        self._link.plain("EVALSHA", script.sha, 1, key, *call.args)
+
+    def delete_vhost(self, name: str) -> None:
+        """Delete a vhost with all that it holds; one that is missing is no error.
+
+        Raises AccessRefused for this Broker's own. Others that are connected to it get TopologyLost. Its keys go page
+        by page, first the one without which nobody can work in it: a deletion that was cut short is finished by the
+        next.
+        """
+        raw = topology.check_vhost(name)
+        if name == self.vhost:
+            message = f"vhost {name!r} is this Broker's own: delete it with another one"
+            raise AccessRefused(message, kind="vhost", name=name)
+        self._ready()
+        self._link.plain("UNLINK", Keys(raw).vhost)
+        for key in self._scan(scan_pattern(raw) + b"*"):
+            self._link.plain("UNLINK", key)
+
+    def _scan(self, pattern: bytes) -> list[bytes]:
+        self._ready()
+        found: set[bytes] = set()
+        cursor = b"0"
+        while True:
+            cursor, page = self._link.plain("SCAN", cursor, "MATCH", pattern, "COUNT", PER_SCAN)
+            found.update(page)
+            if int(cursor) == 0:
+                return sorted(found)

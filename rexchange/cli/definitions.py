@@ -1,0 +1,162 @@
+"""import, export."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rexchange.cli.run import Run, command
+from rexchange.errors import DefinitionsError, Problem
+
+if TYPE_CHECKING:
+    from rexchange import ImportPlan
+    from rexchange.definitions import Action
+
+_WORDS: dict[Action, str] = {
+    "create": "created",
+    "replace": "replaced",
+    "same": "there already",
+    "differs": "left as they are",
+    "unsupported": "unsupported",
+    "skipped": "skipped",
+}
+_ADVICE = {
+    "differs": "--skip-existing leaves what is there as it is",
+    "unsupported": "--skip-unsupported imports the rest",
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the program."""
+    command(app, "import")(import_)
+    command(app, "export")(export)
+
+
+def import_(
+    run: Run,
+    file: Annotated[Path, typer.Argument(help="RabbitMQ's definitions (JSON); - is standard input.", metavar="FILE")],
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show what would be done.", show_default=False)
+    ] = False,
+    skip_unsupported: Annotated[
+        bool, typer.Option("--skip-unsupported", help="Leave out what rexchange does not have.", show_default=False)
+    ] = False,
+    skip_existing: Annotated[
+        bool,
+        typer.Option("--skip-existing", help="Leave what is there otherwise as it is.", show_default=False),
+    ] = False,
+) -> None:
+    """Import vhosts, exchanges, policies, queues and bindings from RabbitMQ's definitions.
+
+    The file is checked whole before anything is written, and nothing is ever deleted. Objects that name no vhost go to
+    --vhost. Users, permissions and parameters are skipped.
+
+    Example: [bold]rexchange import definitions.json --dry-run[/bold]
+    """
+    source = typer.get_binary_stream("stdin").read() if str(file) == "-" else file
+    with run.broker() as broker, _progress(run) as progress:
+        try:
+            plan = broker.import_definitions(
+                source,
+                dry_run=dry_run,
+                allow_unsupported=skip_unsupported,
+                skip_existing=skip_existing,
+                progress=progress,
+            )
+        except DefinitionsError as error:
+            run.fail(str(error), _advice(error.problems))
+    _show(run, plan, dry_run=dry_run)
+    problems = plan.problems(skip_existing=skip_existing, allow_unsupported=skip_unsupported)
+    if dry_run and problems:
+        run.fail(f"it would be refused: {_counted(len(problems))} to solve", _advice(problems))
+
+
+def export(
+    run: Run,
+    file: Annotated[
+        Path | None, typer.Argument(help="Where to write it; without one it is printed.", metavar="FILE")
+    ] = None,
+    *,
+    vhost_only: Annotated[
+        bool,
+        typer.Option(
+            "--vhost-only", help="That of --vhost, with no name of a vhost in it, for any other.", show_default=False
+        ),
+    ] = False,
+) -> None:
+    """Write the definitions of all vhosts as RabbitMQ's JSON, which import takes, and RabbitMQ too.
+
+    Messages and exclusive queues are not in it.
+
+    Example: [bold]rexchange export definitions.json[/bold]
+    """
+    from rexchange.cli.output import count  # noqa: PLC0415 - help need not wait for it
+    from rexchange.definitions import SECTIONS, without_vhosts  # noqa: PLC0415 - help need not wait for it
+
+    with run.broker() as broker:
+        found = broker.export_definitions([broker.vhost] if vhost_only else None)
+    if vhost_only:
+        found = without_vhosts(found)
+    text = json.dumps(found, ensure_ascii=False, indent=2)
+    if file is None:
+        typer.echo(text)
+        return
+    file.write_text(text + "\n", encoding="utf-8")
+    counts = {section: len(found[section]) for section in SECTIONS if section in found}
+    words = {section: section.removesuffix("s") for section in counts} | {"policies": "policy"}
+    listed = ", ".join(count(number, words[section], section) for section, number in counts.items() if number)
+    run.show({"file": str(file), **counts}, f"{listed or 'nothing'} written to {file}")
+
+
+def _advice(problems: list[Problem]) -> str:
+    return "; ".join(words for why, words in _ADVICE.items() if any(problem.why == why for problem in problems))
+
+
+def _counted(number: int) -> str:
+    return "1 problem" if number == 1 else f"{number:,} problems"
+
+
+def _show(run: Run, plan: ImportPlan, *, dry_run: bool) -> None:
+    from rexchange.cli.output import grid, plain, safe  # noqa: PLC0415 - help need not wait for it
+
+    steps = [
+        {name: value for name, value in plain(step).items() if name != "value" and value not in (None, "")}
+        for step in plan.steps
+    ]
+    data: dict[str, Any] = {"dry_run": dry_run, "file": plan.file, "counts": plan.counts, "steps": steps}
+    summary = ", ".join(f"{count:,} {_WORDS[action]}" for action, count in plan.counts.items()) or "nothing in it"
+    if dry_run:
+        summary = f"would be: {summary}; nothing was written"
+    # What is made as it stands in the file, or is there, is worth a line only to who asks what would be done.
+    passed_over: set[str] = {"same"} if dry_run else {"same", "create"}
+    rows = [
+        (step.action, step.kind, safe(step.vhost), safe(step.name), safe(step.reason))
+        for step in plan.steps
+        if step.action not in passed_over
+    ]
+    table = [grid(("", "kind", "vhost", "name", "why"), rows)] if rows else []
+    run.show(data, *table, summary)
+
+
+@contextmanager
+def _progress(run: Run) -> Generator[Callable[[int, int], None]]:
+    """Show how far it is on a terminal."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+
+    from rexchange.cli.output import console  # noqa: PLC0415
+
+    screen = console(stderr=True)
+    columns = (TextColumn("importing"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=screen, transient=True, disable=run.json or not screen.is_terminal) as progress:
+        task = progress.add_task("", total=None)
+
+        def advance(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        yield advance
