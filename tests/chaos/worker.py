@@ -1,8 +1,8 @@
 """A consumer or a publisher as a process of its own, to be killed, stopped and counted.
 
 `python worker.py '<json>'` with role, url, vhost, queue, log, settings and more below. What it does it writes to the
-log at once, one line an event, so that a kill -9 loses no line: `got <body> <redelivered> <tag>`, `stale <tag>`,
-`sent <body>`.
+log at once, one line an event, so that a kill -9 loses no line: `got <body> <redelivered> <tag> <time>`, `acked <body>
+<time>` when the server has confirmed it, `stale <tag>`, `sent <body>`. Times are of the clock that all processes share.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
-from rexchange import Broker, Message
+from rexchange import Broker, Hooks, Message
 
 TIMES = ("ack_timeout", "session_timeout", "heartbeat", "block", "socket_timeout", "retry_timeout")
 
@@ -26,11 +27,28 @@ def settings(given: dict[str, Any]) -> dict[str, Any]:
     return {name: timedelta(seconds=value) if name in TIMES else value for name, value in given.items()}
 
 
+class Confirmed(Hooks):
+    """Logs the acks that the server has confirmed."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._bodies: dict[int, str] = {}
+
+    def before_deliver(self, delivery: Any) -> None:
+        self._bodies[delivery.delivery_tag] = delivery.body.decode()
+
+    def after_settle(self, tags: Sequence[int], kind: str, stale: Sequence[int]) -> None:
+        now = time.monotonic_ns()
+        done = [self._bodies.pop(tag) for tag in tags if kind == "ack" and tag not in stale]
+        if done:
+            self._say("\n".join(f"acked {body} {now}" for body in done))
+
+
 def consume(job: dict[str, Any], say: Callable[[str], None]) -> None:
     """Hand out, log, hang after `hang_after` messages if asked, work `work` seconds, ack."""
     never = threading.Event()
     hang_after, seen = job.get("hang_after"), 0
-    with Broker(job["url"], vhost=job["vhost"], **settings(job["settings"])) as broker:
+    with Broker(job["url"], vhost=job["vhost"], hooks=Confirmed(say), **settings(job["settings"])) as broker:
         consumer = broker.consume(
             job["queue"],
             auto_ack=False,
@@ -43,7 +61,8 @@ def consume(job: dict[str, Any], say: Callable[[str], None]) -> None:
             sys.stdout.write("ready\n")
             sys.stdout.flush()
             for delivery in consumer:
-                say(f"got {delivery.body.decode()} {int(delivery.redelivered)} {delivery.delivery_tag}")
+                what = f"{delivery.body.decode()} {int(delivery.redelivered)} {delivery.delivery_tag}"
+                say(f"got {what} {time.monotonic_ns()}")
                 seen += 1
                 if seen == hang_after:
                     never.wait()

@@ -23,6 +23,7 @@ class Got(NamedTuple):
     body: str
     redelivered: bool
     tag: int
+    at: int
 
 
 class Worker:
@@ -74,7 +75,11 @@ class Worker:
 
     def got(self) -> list[Got]:
         parts = [line.split() for line in self.lines("got")]
-        return [Got(body, redelivered == "1", int(tag)) for body, redelivered, tag in parts]
+        return [Got(body, redelivered == "1", int(tag), int(at)) for body, redelivered, tag, at in parts]
+
+    def acked(self) -> list[tuple[str, int]]:
+        """What the server confirmed as acknowledged, and when."""
+        return [(body, int(at)) for body, at in (line.split() for line in self.lines("acked"))]
 
 
 class Crew:
@@ -105,6 +110,26 @@ class Crew:
         """Messages handed out more than once without a kill or a hang of any holder but the last."""
         healthy = Counter(got.body for worker in self.workers if not worker.harmed for got in worker.got())
         return [body for body, times in healthy.items() if times > 1]
+
+    def acked(self) -> Counter[str]:
+        """How often the server confirmed an ack of each message."""
+        return Counter(body for worker in self.workers for body, _ in worker.acked())
+
+    def after_ack(self) -> list[str]:
+        """Messages handed out after an ack of them was confirmed.
+
+        A worker that was stopped hands out what it had read before, and learns by its stale ack that it was too late.
+        """
+        confirmed = {body: at for worker in self.workers for body, at in worker.acked()}
+        found: list[str] = []
+        for worker in self.workers:
+            late = {int(tag) for tag in worker.lines("stale")}
+            found += [
+                got.body
+                for got in worker.got()
+                if got.at > confirmed.get(got.body, got.at) and not (worker.harmed and got.tag in late)
+            ]
+        return found
 
 
 @contextlib.contextmanager

@@ -93,8 +93,14 @@ def _workers(parent: int) -> list[str]:
     children = Path(f"/proc/{parent}/task/{parent}/children")
     if not children.exists():
         pytest.skip("no /proc here")
-    commands = ((child, Path(f"/proc/{child}/cmdline")) for child in children.read_text().split())
-    return [child for child, command in commands if command.exists() and b"demo.worker" in command.read_bytes()]
+    return [child for child in children.read_text().split() if b"demo.worker" in _command(child)]
+
+
+def _command(process: str) -> bytes:
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:  # it has just ended
+        return b""
 
 
 def test_on_a_given_server_it_removes_its_queues(tmp_path: Path, embedded_url: str, vhost: str) -> None:

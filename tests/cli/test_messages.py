@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -197,3 +198,76 @@ def test_get_says_where_the_messages_are_when_none_is_ready(cli: Cli, broker: Br
 
     assert result.code == 3
     assert "1 unacked are with consumers" in result.err
+
+
+# --- what queues and streams do with messages
+
+
+def test_publish_with_expiration_and_priority(cli: Cli, broker: Broker) -> None:
+    cli.ok("publish", "", "mail", "x", "--expiration", "60.5", "--priority", "7")
+    (found,) = drain(broker, "mail")
+    assert (found.properties.expiration, found.properties.priority) == ("60500", 7)
+    for args, says in (
+        (("--expiration", "5", "-p", "expiration=5"), "expiration was given before"),
+        (("--priority", "5", "-p", "priority=5"), "priority was given before"),
+        (("--priority", "256"), "less than or equal to 255"),
+        (("--expiration", "-1"), "greater than or equal to 0"),
+    ):
+        done = cli("publish", "", "mail", "x", *args)
+        assert done.code == 2
+        assert says in " ".join(done.err.replace("│", " ").split())
+
+
+def test_consume_a_stream_from_where_one_likes(cli: Cli, broker: Broker) -> None:
+    broker.declare_queue("log-2", queue_type="stream")
+    for number in range(5):
+        broker.publish(str(number).encode(), routing_key="log-2")
+    consume = ("consume", "log-2", "--timeout", "0.1", "--body")
+
+    def seen(*args: str) -> str:
+        return "".join(cli.ok(*consume, *args).out.split())
+
+    assert seen("--offset", "first") == "01234"
+    assert seen("--offset", "3") == "34"
+    assert seen("--offset", "1h") == "01234"
+    assert seen("--offset", "2020-01-31T12:00:00") == seen("--offset", "2020-01-31T12:00:00Z") == "01234"
+    assert cli(*consume, "--offset", "2035-01-31").code == 3
+    assert seen("--offset", "first", "--reader", "me", "--count", "2") == "01"
+    assert seen("--reader", "me") == "234"
+    assert "x-stream-offset is 'second'" in cli(*consume, "--offset", "second").err
+
+
+def test_consume_by_priority_and_alone(cli: Cli, broker: Broker) -> None:
+    broker.publish(b"x", routing_key="mail")
+    assert "x" in cli.ok("consume", "mail", "--timeout", "0.1", "--priority", "5", "--exclusive").out
+    with broker.consume("mail", auto_ack=False):
+        done = cli("consume", "mail", "--timeout", "0.1", "--exclusive")
+        assert done.code == 1
+        assert "queue 'mail'" in done.err
+
+
+def test_call(cli: Cli, broker: Broker) -> None:
+    def answer() -> None:
+        with broker.consume("mail", timeout=5) as consumer:
+            for request in consumer:
+                broker.reply(request, request.body.upper(), headers={"of": str(request.headers.get("n"))})
+                if request.body == b"last":
+                    break
+
+    worker = Thread(target=answer)
+    worker.start()
+    assert cli.ok("call", "", "mail", "hello", "--body").out == "HELLO\n"
+    reply = cli.ok("call", "events", "mail.x", "-", "--timeout", "5", "-H", "n:=5", "--json", stdin="last").json
+    worker.join()
+    assert (reply["body"], reply["headers"]) == ("LAST", {"of": "5"})
+
+
+def test_a_call_that_nobody_answers(cli: Cli, broker: Broker) -> None:
+    done = cli("call", "", "mail", "hello", "--timeout", "0.1", "--priority", "3", "-p", "content_type=text/plain")
+    assert (done.code, done.out) == (1, "")
+    assert "no reply within 0.1 s" in done.err
+    (request,) = drain(broker, "mail")
+    assert (request.body, request.properties.priority, request.properties.content_type) == (b"hello", 3, "text/plain")
+    assert request.properties.reply_to
+    assert "mandatory messages reach no queue" in cli("call", "", "missing", "x").err
+    assert [info.name for info in broker.queues()] == ["log", "mail"], "no queue is left behind"

@@ -19,8 +19,11 @@ COMMANDS = [
     ("demo",),
     *[("declare", kind) for kind in ("exchange", "queue")],
     *[("delete", kind) for kind in ("exchange", "queue")],
-    *[("list", kind) for kind in ("exchanges", "queues", "bindings", "consumers")],
-    *[(name,) for name in ("bind", "unbind", "publish", "get", "consume", "purge", "route", "reap", "ping")],
+    *[("list", kind) for kind in ("exchanges", "queues", "bindings", "consumers", "policies", "vhosts")],
+    *[("policy", verb) for verb in ("set", "delete")],
+    *[("vhost", verb) for verb in ("create", "delete")],
+    *[(name,) for name in ("bind", "unbind", "publish", "get", "consume", "purge", "call", "route", "reap", "ping")],
+    *[(name,) for name in ("import", "export")],
 ]
 
 

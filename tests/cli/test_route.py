@@ -76,6 +76,44 @@ def test_headers_and_cycles(cli: Cli, broker: Broker) -> None:
     assert cli("route", "one", "-H", "a=1").code == 3
 
 
+def test_an_alternate_exchange_that_a_policy_says(cli: Cli, broker: Broker) -> None:
+    broker.declare_exchange("events", "topic")
+    broker.declare_exchange("rest", "fanout")
+    broker.bind(broker.declare_queue("mail"), "rest")
+    broker.set_policy("rest", "^events$", {"alternate-exchange": "rest"})
+    assert cli.ok("route", "events", "odd").out.splitlines() == [
+        "topic exchange events < key odd",
+        "└── fanout exchange rest  its alternate exchange: nothing else matches",
+        "    └── queue mail  as everything",
+    ]
+
+
+@pytest.mark.parametrize("type", ["x-consistent-hash", "x-modulus-hash", "x-random"])
+def test_exchanges_that_choose_one_of_their_bindings(cli: Cli, broker: Broker, type: str) -> None:
+    broker.declare_exchange("spread", type)
+    for name in ("a", "b", "c"):
+        broker.bind(broker.declare_queue(name), "spread", "1")
+    for key in ("1", "2", "3", "4"):
+        found = cli.ok("route", "spread", key, "--json").json
+        assert [step["destination"] for step in found["steps"]] == found["queues"]
+        assert (len(found["queues"]), found["agreed"]) == (1, True)
+    assert "as the one that it chose" in cli.ok("route", "spread", "1").out
+    broker.declare_exchange("empty", type, alternate_exchange="spread")
+    assert cli.ok("route", "empty", "1", "--json").json["agreed"]
+
+
+def test_exchanges_that_route_as_another_type(cli: Cli, broker: Broker) -> None:
+    broker.declare_exchange("later", "x-delayed-message", arguments={"x-delayed-type": "topic"})
+    broker.declare_exchange("recent", "x-recent-history")
+    broker.bind(broker.declare_queue("mail"), "later", "a.#")
+    broker.bind("mail", "recent", "b")
+    for args in (("later", "a.b"), ("recent", "any")):
+        found = cli.ok("route", *args, "--json").json
+        assert (found["queues"], found["agreed"], len(found["steps"])) == (["mail"], True, 1)
+    assert cli("route", "later", "b").code == 3
+    assert "as everything" in cli.ok("route", "recent").out
+
+
 class Changing(Broker):
     """A broker on which somebody else changes a binding between two questions."""
 

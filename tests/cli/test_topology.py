@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from rexchange import Broker
+from rexchange.topology import DELAYED, TYPES
 from tests.cli.conftest import Cli
 
 
@@ -36,14 +37,59 @@ def test_declare_queue(cli: Cli, broker: Broker) -> None:
     assert cli.ok("declare", "queue").out.startswith("queue 'amq.gen-")
 
 
+def test_declare_queue_with_everything(cli: Cli, broker: Broker) -> None:
+    cli.ok(
+        *("declare", "queue", "work", "--message-ttl", "60", "--expires", "3600.5", "--max-length", "10"),
+        *("--max-length-bytes", "1000", "--overflow", "reject-publish-dlx", "--dead-letter-exchange", "amq.fanout"),
+        *("--dead-letter-routing-key", "failed", "--max-priority", "9", "--single-active-consumer"),
+        *("--type", "classic", "-a", "x-note=text"),
+    )
+    cli.ok("declare", "queue", "safe", "--type", "quorum", "--delivery-limit", "5")
+    found = {info.name: info.queue.arguments for info in broker.queues()}
+    assert found == {
+        "safe": {"x-delivery-limit": 5, "x-queue-type": "quorum"},
+        "work": {
+            "x-note": "text",
+            "x-message-ttl": 60_000,
+            "x-expires": 3_600_500,
+            "x-max-length": 10,
+            "x-max-length-bytes": 1000,
+            "x-overflow": "reject-publish-dlx",
+            "x-dead-letter-exchange": "amq.fanout",
+            "x-dead-letter-routing-key": "failed",
+            "x-max-priority": 9,
+            "x-single-active-consumer": True,
+            "x-queue-type": "classic",
+        },
+    }
+
+
+def test_declare_exchanges_of_all_types(cli: Cli, broker: Broker) -> None:
+    for type in TYPES:
+        more = ("-a", "x-delayed-type=topic") if type == DELAYED else ()
+        cli.ok("declare", "exchange", type, type, *more)
+    assert {item.name: item.type for item in broker.exchanges()}.items() >= {type: type for type in TYPES}.items()
+
+
 @pytest.mark.parametrize(
     ("args", "code", "says"),
     [
-        (("declare", "exchange", "e", "weird"), 1, "give direct, fanout, topic or headers"),
-        (("declare", "exchange", "e", "x-delayed-message"), 1, "does not have the type x-delayed-message"),
+        (("declare", "exchange", "e", "weird"), 1, "give one of direct, fanout, topic, headers, x-"),
+        (("declare", "exchange", "e", "x-local-random"), 1, "does not have the type x-local-random"),
+        (("declare", "exchange", "e", "x-delayed-message"), 1, "x-delayed-type is None"),
         (("declare", "exchange", "amq.mine"), 1, "names that begin with 'amq.'"),
         (("declare", "queue", "q", "-a", "x-consumer-timeout=5"), 1, "x-consumer-timeout is '5'"),
-        (("declare", "queue", "q", "-a", "x-max-length:=5"), 1, "does not have x-max-length yet"),
+        (("declare", "queue", "q", "-a", "x-max-length:=-5"), 1, "x-max-length is -5"),
+        (("declare", "queue", "q", "-a", "x-delayed-retry-min:=5"), 1, "does not have x-delayed-retry-min"),
+        (
+            ("declare", "queue", "q", "--max-length", "5", "-a", "x-max-length:=6"),
+            2,
+            "max_length is 5: wanted the same",
+        ),
+        (("declare", "queue", "q", "--max-length", "-1"), 2, "greater than or equal to 0"),
+        (("declare", "queue", "q", "--overflow", "drop"), 1, "x-overflow is 'drop': give one of drop-head"),
+        (("declare", "queue", "q", "--type", "fast"), 1, "x-queue-type is 'fast': give one of classic"),
+        (("declare", "queue", "q", "--dead-letter-routing-key", "k"), 1, "give x-dead-letter-exchange too"),
         (("declare", "queue", "q", "-a", "nothing"), 2, "name=text"),
         (("declare", "queue", "q", "-a", "x:=[1"), 2, "JSON after ':='"),
         (("declare", "queue", "q", "-a", "x=1", "-a", "x=2"), 2, "each name once"),

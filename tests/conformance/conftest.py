@@ -50,6 +50,8 @@ def _every_key_has_an_owner(
 
 def _delete_all(url: str, vhost: str) -> None:
     with Broker(url, vhost=vhost) as broker:
+        for policy in broker.policies():
+            broker.delete_policy(policy.name)
         for info in broker.queues():
             broker.delete_queue(info.queue)
         for exchange in broker.exchanges():

@@ -8,59 +8,17 @@ import secrets
 import sys
 import time
 from collections import Counter
-from contextlib import suppress
+from contextlib import nullcontext
 
-from hypothesis import HealthCheck, Phase, given, seed, settings
 from rich.console import Console
 from rich.table import Table
 
-from tests.differential.compare import Both, Different, both
+from tests.differential.compare import Both, both
 from tests.differential.explained import BY_CONSTRUCTION
-from tests.differential.scenarios import scenarios
-from tests.differential.steps import Step
-from tests.support import servers
+from tests.differential.hunt import hunt
+from tests.differential.server import own_server
 
-BATCH = 100
-SHRINK_S = 15.0
 MOST_DIFFERENCES = 20
-
-
-class Enough(BaseException):
-    """Shrinking has had its time; no Exception, since Hypothesis would take that for another failure."""
-
-
-def batch(pair: Both, number: int, count: int, until: float) -> Different | None:
-    """Run so many scenarios, fewer when the time is over; return the first difference, shrunk."""
-    smallest: Different | None = None
-    shrink_until = until
-
-    @seed(number)
-    @settings(
-        max_examples=count,
-        deadline=None,
-        database=None,
-        print_blob=False,
-        report_multiple_bugs=False,
-        phases=[Phase.generate, Phase.shrink],
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(scenarios())
-    def every(scenario: list[Step]) -> None:
-        nonlocal smallest, shrink_until
-        if time.monotonic() > shrink_until:
-            raise Enough
-        try:
-            pair.run(scenario)
-        except Different as different:
-            if smallest is None:
-                shrink_until = time.monotonic() + SHRINK_S
-            if smallest is None or len(different.scenario) < len(smallest.scenario):
-                smallest = different
-            raise
-
-    with suppress(Different, Enough):
-        every()
-    return None if smallest is None else pair.shrink(smallest)
 
 
 def tables(console: Console, pair: Both) -> None:
@@ -84,32 +42,26 @@ def main() -> int:
     parser.add_argument("scenarios", type=int, nargs="?", default=2000)
     parser.add_argument("--seconds", type=float, default=float("inf"), help="end after so long")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
-    parser.add_argument("--url", default="", help="the server of rexchange; a Redis here, else memory://")
+    parser.add_argument("--url", default="", help="the server of rexchange; else one of its own")
     options = parser.parse_args()
-    here = "redis://{}:{}/0".format(*servers.REDIS) if "redis" in servers.available() else "memory://differential"
-    url = options.url or here
     console = Console(width=None if sys.stdout.isatty() else 140)
     logging.getLogger("rexchange").setLevel(logging.ERROR)  # the server's lack of persistence is on purpose here
     started = time.monotonic()
     kinds: Counter[tuple[object, ...]] = Counter()
-    ran, number = 0, options.seed
-    with both(url) as pair:
-        until = started + options.seconds
-        while ran < options.scenarios and len(kinds) < MOST_DIFFERENCES and time.monotonic() < until:
-            count = min(BATCH, options.scenarios - ran)
-            before = pair.scenarios
-            different = batch(pair, number, count, until)
-            ran += min(pair.scenarios - before, count)
-            number += 1
-            if different is not None:
-                kinds[different.kind] += 1
-                if kinds[different.kind] == 1:
-                    console.print(f"\n[bold]difference[/] (--seed {number - 1})")
-                    console.print(str(different), markup=False, highlight=False, soft_wrap=True)
+    with nullcontext(options.url) if options.url else own_server() as url, both(url) as pair:
+        for different in hunt(pair, options.seed, count=options.scenarios, seconds=options.seconds):
+            kinds[different.kind] += 1
+            if kinds[different.kind] == 1:
+                console.print(f"\n[bold]difference[/] (--seed {pair.seed})")
+                console.print(str(different), markup=False, highlight=False, soft_wrap=True)
+            if len(kinds) == MOST_DIFFERENCES:
+                break
         tables(console, pair)
     total = sum(kinds.values())
     took = time.monotonic() - started
-    console.print(f"{ran:,} scenarios, {pair.steps:,} steps on {url} in {took:.0f} s, seeds {options.seed} to {number}")
+    seeds = f"seeds {options.seed} to {pair.seed}"
+    console.print(f"{pair.scenarios:,} scenarios, {pair.steps:,} steps on {url} in {took:.0f} s, {seeds}")
+    console.print(f"{pair.flukes} scenarios differed once and not again")
     console.print(f"{total} scenarios differ, of {len(kinds)} kinds")
     return 1 if total else 0
 

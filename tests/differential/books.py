@@ -10,9 +10,11 @@ from typing import Any
 from tests.differential import steps as s
 
 UNKNOWN_TAG = 4_000_000
+FULL = "PublishRefused"
+"""Not a reply code: RabbitMQ's confirm is a nack."""
 PROPERTIES = (
     *("content_type", "content_encoding", "delivery_mode", "priority", "correlation_id", "reply_to", "message_id"),
-    *("timestamp", "type", "user_id", "app_id"),
+    *("timestamp", "type", "user_id", "app_id", "expiration"),
 )
 
 
@@ -47,6 +49,8 @@ class Holder:
     is_get: bool = False
     auto_ack: bool = False
     prefetch: int = 0
+    priority: int = 0
+    exclusive: bool = False
     reading: bool = False
     is_open: bool = True
     lost: bool = False
@@ -67,9 +71,18 @@ class Holder:
         return not self.auto_ack and self.prefetch > 0 and self.unacked >= self.prefetch
 
 
-def typed(table: s.Table) -> str:
-    """Return a table as text in which 1, True and "1" differ; times are in UTC."""
-    return repr({key: _plain(value) for key, value in sorted(table.items())})
+def typed(table: s.Table, prefix: str = "") -> str:
+    """Return a table as text in which 1, True and "1" differ; times are in UTC. Names are without `prefix`."""
+    text = repr({key: _plain(value) for key, value in sorted(table.items())})
+    return text.replace(prefix, "") if prefix else text
+
+
+def without_times(headers: s.Table) -> s.Table:
+    """Return headers with x-death's times blotted out: they are those of the two brokers' clocks."""
+    if "x-death" not in headers:
+        return headers
+    deaths = [{**death, "time": type(death.get("time")).__name__} for death in headers["x-death"]]
+    return {**headers, "x-death": deaths}
 
 
 def _plain(value: Any) -> Any:

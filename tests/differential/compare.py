@@ -7,8 +7,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
+from functools import partial
 
-from tests.differential.explained import Explained
+from tests.differential import steps as s
+from tests.differential.explained import Explained, Reason
 from tests.differential.features import features, vanished
 from tests.differential.ours import Ours
 from tests.differential.rabbit import Rabbit
@@ -32,6 +34,12 @@ class Different(AssertionError):
     def kind(self) -> tuple[object, ...]:
         """What makes it another difference: the kind of step, and which fields differ."""
         return type(self.scenario[-1]), tuple(words.partition(":")[0] for words in self.what)
+
+
+def _reached(before: Outcome | None, after: Outcome) -> int:
+    """How many queues a message reached, where none but consumers takes messages away."""
+    ready = sum(ready for ready, _ in after.queues.values())
+    return ready + len(after.seen) - (sum(ready for ready, _ in before.queues.values()) if before else 0)
 
 
 def as_test(scenario: Sequence[Step]) -> str:
@@ -59,6 +67,9 @@ class Both:
     features: Counter[str]
     scenarios: int = 0
     steps: int = 0
+    seed: int = 0
+    flukes: int = 0
+    """Scenarios that differed once and not again."""
 
     def run(self, scenario: Sequence[Step]) -> None:
         """Raise Different at the first step whose outcomes differ."""
@@ -74,15 +85,28 @@ class Both:
 
     def _steps(self, scenario: Sequence[Step]) -> None:
         before: Outcome | None = None
+        their_before: Outcome | None = None
+        raced = False
         for at, step in enumerate(scenario):
-            theirs, ours = self.theirs.step(step), self.ours.step(step)
+            ours = self.ours.step(step)
+            self.theirs.is_expected = partial(self._is_expected, step, ours)
+            theirs = self.theirs.step(step)
             self.steps += 1
+            raced = raced or self.ours.raced()
             evened = self.explained.evened(step, theirs, ours)
+            if isinstance(step, s.Publish) and ours.code is None and self.theirs.is_plain:
+                evened = replace(evened, value=_reached(their_before, theirs))
+            if evened != ours and raced:
+                self.explained.note(Reason.RACE)
+                return
             if evened != ours:
                 raise Different(scenario, at, replace(evened), ours)
             self.features.update({*features(step, ours)} | {*vanished(step, before, ours)})
             if not ours.skipped:
-                before = ours
+                before, their_before = ours, theirs
+
+    def _is_expected(self, step: Step, ours: Outcome, theirs: Outcome) -> bool:
+        return Explained().evened(step, theirs, ours) == ours
 
     def shrink(self, different: Different) -> Different:
         """Leave out step after step while the same kind of difference remains."""

@@ -10,7 +10,7 @@ import pytest
 
 from tests.differential.compare import Both, both
 from tests.differential.rabbitmq import HOST
-from tests.support import servers
+from tests.differential.server import own_server
 
 
 def _answers() -> bool:
@@ -26,6 +26,5 @@ def pair() -> Iterator[Both]:
     """Yield both, on a vhost of each that is new."""
     if not _answers():
         pytest.skip("no RabbitMQ here")
-    url = "redis://{}:{}/0".format(*servers.REDIS) if "redis" in servers.available() else "memory://differential"
-    with both(url) as pair:
+    with own_server() as url, both(url) as pair:
         yield pair

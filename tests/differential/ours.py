@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from rexchange import Broker, Exchange
-from rexchange.errors import ConsumerCancelled, RexchangeError, StaleDelivery
+from rexchange.errors import ConsumerCancelled, NotFound, RexchangeError, StaleDelivery
+from rexchange.protocol.inspect import QueueInfo
 from rexchange.topology import Queue
 from tests.differential import steps as s
-from tests.differential.books import PROPERTIES, UNKNOWN_TAG, Handed, Holder, Refused, typed
+from tests.differential.books import PROPERTIES, UNKNOWN_TAG, Handed, Holder, Refused, typed, without_times
 from tests.differential.explained import Explained, Reason
+from tests.differential.races import Races
 from tests.differential.runner import CLIENTS, Runner
 from tests.differential.steps import Outcome, Seen, Step
 
@@ -24,6 +27,11 @@ def refusals() -> Iterator[None]:
         raise Refused(error.reply_code or type(error).__name__) from error
 
 
+#: So long nothing may happen where messages are dying of age.
+REST_S = s.SHORT_MS * 1.6 / 1000
+POLL_S = 0.008
+
+
 class Ours(Runner):
     """One server, one vhost."""
 
@@ -32,6 +40,16 @@ class Ours(Runner):
         self.url, self.vhost, self.explained = url, vhost, explained
         self._auto_delete: set[str] = set()
         self._brokers: list[Broker | None] = [None] * CLIENTS
+        self._races = Races(url, vhost)
+
+    def start(self, prefix: str) -> None:
+        super().start(prefix)
+        self._races.start()
+
+    def raced(self) -> bool:
+        """Whether the last step left the order in some queue open, for RabbitMQ."""
+        several = len(self.having("x-dead-letter-exchange")) > 1
+        return several and self._races.is_open(map(self.name, self.owners))
 
     def broker(self, client: int = 0) -> Broker:
         broker = self._brokers[client]
@@ -85,7 +103,7 @@ class Ours(Runner):
                 body,
                 exchange=self.name(step.exchange),
                 routing_key=self.name(step.key),
-                headers=step.headers,
+                headers=self.headers(step.headers),
                 mandatory=step.mandatory,
                 **step.properties,
             )
@@ -96,8 +114,15 @@ class Ours(Runner):
 
     def consume(self, step: s.Consume, holder: Holder) -> None:
         broker = self.broker(step.client)
-        holder.handle = broker.consume(self.name(step.queue), auto_ack=step.auto_ack, prefetch=step.prefetch, timeout=0)
         with refusals():
+            holder.handle = broker.consume(
+                self.name(step.queue),
+                auto_ack=step.auto_ack,
+                prefetch=step.prefetch,
+                timeout=0,
+                exclusive=step.exclusive,
+                arguments=step.arguments,
+            )
             holder.handle.open()
 
     def settle(self, step: s.Settle, holder: Holder, chosen: Handed | None) -> None:
@@ -136,7 +161,7 @@ class Ours(Runner):
             if not holder.lost:
                 handed.delivery.nack(wait=True)
 
-    def close_client(self, client: int) -> None:
+    def close_client(self, client: int, reading: Sequence[Holder] = ()) -> None:  # noqa: ARG002 - they end with it
         broker, self._brokers[client] = self._brokers[client], None
         if broker is not None:
             broker.close()
@@ -160,17 +185,24 @@ class Ours(Runner):
             delivery.redelivered,
             self.short(delivery.exchange),
             self.short(delivery.routing_key),
-            typed(delivery.headers),
+            typed(without_times(self.explained.without_last_death(delivery.headers)), self.prefix),
             typed({name: value for name, value in given.items() if value is not None}),
         )
 
     # --- looking
 
     def observe(self, step: Step, outcome: Outcome) -> None:
-        for holder in self.holders:
-            if holder.reading:
-                self._read(holder, outcome)
-        there = {self.short(info.name): info for info in self.broker().queues() if info.name.startswith(self.prefix)}
+        there: dict[str, QueueInfo] = {}
+        before: dict[str, QueueInfo] | None = None
+        while there != before:  # a look may drop what has expired, into another queue, and that to a consumer
+            self._read_all(outcome)
+            there, before = self._there(), there
+        short = self.having("x-message-ttl", s.SHORT_MS)
+        if self.hurried or any(there[queue].ready for queue in short if queue in there):
+            there = self._come_to_rest(outcome)
+        for queue in self.having("x-expires", s.EXPIRES_MS):
+            with suppress(NotFound):  # RabbitMQ's side looks by declaring, which is a use
+                self.broker(self.exclusive.get(queue, 0)).declare_queue(self.name(queue), passive=True)
         for queue in [queue for queue in self.owners if queue not in there]:
             self.gone(queue, outcome)
         self._auto_delete = {name for name, info in there.items() if info.queue.auto_delete}
@@ -179,6 +211,29 @@ class Ours(Runner):
         if isinstance(step, s.REMOVING):
             names = {self.short(exchange.name) for exchange in self.broker().exchanges()}
             outcome.exchanges = sorted(self.exchanges & (names | {""}))
+
+    def _there(self) -> dict[str, QueueInfo]:
+        return {self.short(info.name): info for info in self.broker().queues() if info.name.startswith(self.prefix)}
+
+    def _come_to_rest(self, outcome: Outcome) -> dict[str, QueueInfo]:
+        """Wait while messages die of age, and go on from queue to queue; consumers stay on the watch."""
+        before, since = self._there(), time.monotonic()
+        while time.monotonic() < since + REST_S:
+            time.sleep(POLL_S)
+            took = self._read_all(outcome)
+            there = self._there()
+            if took or there != before:
+                before, since = there, time.monotonic()
+        return before
+
+    def _read_all(self, outcome: Outcome) -> int:
+        """Read until nobody gets any more: whoever comes first in RabbitMQ is asked first."""
+        total, took = 0, -1
+        while took != 0:
+            reading = [holder for holder in self.holders if holder.reading]
+            took = sum(self._read(holder, outcome) for holder in sorted(reading, key=lambda each: -each.priority))
+            total += took
+        return total
 
     def _cancelled(self, queue: str) -> int:
         """How many consumers are registered though they were cancelled."""
@@ -194,10 +249,12 @@ class Ours(Runner):
             self.explained.note(Reason.CANCEL_KEEPS_QUEUE)
         return only
 
-    def _read(self, holder: Holder, outcome: Outcome) -> None:
-        for delivery in holder.handle:
+    def _read(self, holder: Holder, outcome: Outcome) -> int:
+        found = list(holder.handle)
+        for delivery in found:
             holder.handed.append(Handed(delivery, settled=holder.auto_ack))
             outcome.seen.append(self.look(holder, delivery))
+        return len(found)
 
     # --- the end
 
@@ -214,3 +271,4 @@ class Ours(Runner):
     def close(self) -> None:
         for client in range(CLIENTS):
             self.close_client(client)
+        self._races.close()

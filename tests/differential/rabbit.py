@@ -6,6 +6,7 @@ one scope of delivery tags. All else goes over a channel that holds nothing and 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from typing import Any
 
@@ -68,9 +69,7 @@ class Rabbit(Watched):
     def purge(self, step: s.Purge) -> int:
         with refusals():
             frame = self.clients[step.client].desk.queue_purge(self.name(step.queue))
-        count = int(frame.method.message_count)
-        self.taken[step.queue] += count
-        return count
+        return int(frame.method.message_count)
 
     # --- messages
 
@@ -78,12 +77,12 @@ class Rabbit(Watched):
         given = dict(step.properties)
         if "timestamp" in given:
             given["timestamp"] = int(given["timestamp"].timestamp())
-        properties = pika.BasicProperties(headers=step.headers or None, **given)
+        properties = pika.BasicProperties(headers=self.headers(step.headers) or None, **given)
         with refusals():
             self.clients[step.client].desk.basic_publish(
                 self.name(step.exchange), self.name(step.key), body, properties, mandatory=step.mandatory
             )
-        return None  # `observe` counts
+        return None  # AMQP does not tell
 
     def get(self, step: s.Get, holder: Holder) -> Any:
         client = self.clients[step.client]
@@ -95,7 +94,6 @@ class Rabbit(Watched):
         if holder.handle is None:
             holder.handle = channel
             client.keep()
-        self.taken[step.queue] += step.auto_ack
         return method, properties, body
 
     def consume(self, step: s.Consume, holder: Holder) -> None:
@@ -109,6 +107,8 @@ class Rabbit(Watched):
                 self.name(step.queue),
                 lambda _, method, properties, body: inbox.append((method, properties, body)),
                 auto_ack=step.auto_ack,
+                exclusive=step.exclusive,
+                arguments=step.arguments,
                 consumer_tag=f"{self.prefix}{holder.number}",
             )
         client.keep()
@@ -129,12 +129,25 @@ class Rabbit(Watched):
 
     def cancel(self, holder: Holder) -> None:
         holder.handle.basic_cancel(f"{self.prefix}{holder.number}")
+        others = [each for each in self.holders if each.reading and each.queue == holder.queue and each is not holder]
+        if others and holder.queue in self.having("x-single-active-consumer", value=True):
+            self._nudge(holder)
+
+    def _nudge(self, holder: Holder) -> None:
+        """3.10 serves the next single active consumer only when something else happens: a consumer comes and goes."""
+        tag = f"{self.prefix}nudge"
+        holder.handle.basic_consume(
+            self.name(holder.queue), lambda *_: None, consumer_tag=tag, arguments={"x-priority": -100}
+        )
+        holder.handle.basic_cancel(tag)
 
     def close_holder(self, holder: Holder) -> None:
         if holder.handle.is_open:
             holder.handle.close()
 
-    def close_client(self, client: int) -> None:
+    def close_client(self, client: int, reading: Sequence[Holder] = ()) -> None:
+        for holder in sorted(reading, key=lambda each: (each.priority, -each.number)):
+            holder.handle.basic_cancel(f"{self.prefix}{holder.number}")  # else they get what its other channels held
         self.clients[client].close()
 
     # --- the end

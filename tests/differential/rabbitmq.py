@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import pika
-from pika.exceptions import ChannelClosedByBroker, ConnectionClosedByBroker, UnroutableError
+from pika.exceptions import ChannelClosedByBroker, ConnectionClosedByBroker, NackError, UnroutableError
 
-from tests.differential.books import Refused
+from tests.differential.books import FULL, Refused
 
 HOST = ("127.0.0.1", 5672)
 
@@ -62,6 +62,8 @@ def refusals() -> Iterator[None]:
         raise Refused(closed.reply_code) from closed
     except UnroutableError as returned:
         raise Refused(312) from returned
+    except NackError as nacked:
+        raise Refused(FULL) from nacked
 
 
 @contextmanager

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
-from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from tests.differential import steps as s
@@ -11,6 +13,12 @@ from tests.differential.books import Handed, Holder, Refused, Skipped
 from tests.differential.steps import Outcome, Seen, Step
 
 CLIENTS = 3
+
+
+def sorted_out(outcome: Outcome) -> Outcome:
+    """Return it with what different consumers saw in the order of the consumers."""
+    seen = sorted(outcome.seen, key=lambda seen: seen.holder)
+    return replace(outcome, seen=seen, cancelled=sorted(outcome.cancelled))
 
 
 class Runner(ABC):
@@ -22,7 +30,9 @@ class Runner(ABC):
         self.owners: dict[str, int] = {}
         self.exclusive: dict[str, int] = {}
         self.exchanges: set[str] = set()
-        self.taken: Counter[str] = Counter()
+        self.given: dict[str, s.Table] = {}
+        self.auto_delete: set[str] = set()
+        self.hurried = self.expiring = False
         self.number = 0
 
     # --- names
@@ -34,6 +44,12 @@ class Runner(ABC):
     def arguments(self, table: s.Table) -> s.Table:
         return {key: self.name(value) if isinstance(value, str) else value for key, value in table.items()}
 
+    def headers(self, table: s.Table) -> s.Table:
+        """Return headers whose CC and BCC name the scenario's queues."""
+        lists = {key: table[key] for key in ("CC", "BCC") if isinstance(table.get(key), list)}
+        named = {key: [self.name(w) if isinstance(w, str) else w for w in words] for key, words in lists.items()}
+        return table | named
+
     def short(self, name: str) -> str:
         return name.removeprefix(self.prefix)
 
@@ -42,13 +58,17 @@ class Runner(ABC):
     def start(self, prefix: str) -> None:
         self.prefix = prefix
         self.holders, self.owners, self.exclusive, self.exchanges = [], {}, {}, set()
+        self.given = {}
+        self.expiring = False
         self.number = 0
 
     def step(self, step: Step) -> Outcome:
         """Do one step and look at everything after it."""
         outcome = Outcome()
         self.number += 1
-        self.taken.clear()
+        expiration = step.properties.get("expiration") if isinstance(step, s.Publish) else None
+        self.hurried = expiration == str(s.SHORT_MS)
+        self.expiring |= expiration is not None
         try:
             outcome.value = self.perform(step, outcome)
         except Refused as refused:
@@ -57,15 +77,13 @@ class Runner(ABC):
             outcome.skipped = True
             return outcome
         self.observe(step, outcome)
-        outcome.seen.sort(key=lambda seen: seen.holder)
-        outcome.cancelled.sort()
-        return outcome
+        return sorted_out(outcome)
 
     def perform(self, step: Step, outcome: Outcome) -> object:
         """Do a step; returns what its caller is told."""
         match step:
             case s.Publish():
-                return self.publish(step, b"%d" % self.number)
+                return self.publish(step, b"%d%s" % (self.number, b"x" * step.pad))
             case s.Get():
                 return self._get(step, outcome)
             case s.Consume():
@@ -76,6 +94,14 @@ class Runner(ABC):
                 self._end_consumer(step)
             case s.CloseClient():
                 self._close_client(step.client, outcome)
+            case s.Drain():
+                for queue in sorted(self.owners):
+                    each = s.Get(queue, auto_ack=True, client=self.exclusive.get(queue, 0))
+                    while self._get(each, outcome):
+                        pass
+            case s.Wait():
+                idle = bool(self.having("x-expires", s.EXPIRES_MS))
+                time.sleep(s.EXPIRES_MS * 1.25 / 1000 if idle else 0)
             case _:
                 return self._change(step, outcome)
         return None
@@ -105,8 +131,11 @@ class Runner(ABC):
     def _declare_queue(self, step: s.DeclareQueue) -> object:
         counts = self.declare_queue(step)
         if not step.passive:
-            if step.name not in self.owners and step.exclusive:
-                self.exclusive[step.name] = step.client
+            if step.name not in self.owners:
+                self.given[step.name] = step.arguments
+                self.auto_delete = self.auto_delete - {step.name} | ({step.name} if step.auto_delete else set())
+                if step.exclusive:
+                    self.exclusive[step.name] = step.client
             self.owners.setdefault(step.name, step.client)
         return counts
 
@@ -114,6 +143,7 @@ class Runner(ABC):
         """Note that a queue is deleted: its consumers are to be told, its deliveries are lost."""
         self.owners.pop(queue, None)
         self.exclusive.pop(queue, None)
+        self.given.pop(queue, None)
         for holder in self.holders:
             if holder.queue == queue:
                 holder.lost = True
@@ -139,13 +169,29 @@ class Runner(ABC):
         return True
 
     def _consume(self, step: s.Consume) -> None:
-        if any(holder.reading and holder.queue == step.queue for holder in self.holders):
+        if not self._determined(step):
             raise Skipped
         number = len(self.holders)
         holder = Holder(number, step.client, step.queue, None, auto_ack=step.auto_ack, prefetch=step.prefetch)
+        holder.priority, holder.exclusive = step.priority, step.exclusive
         self.consume(step, holder)
         holder.reading = True
         self.holders.append(holder)
+
+    def _determined(self, step: s.Consume) -> bool:
+        """Whether RabbitMQ says who gets what: not where consumers of one priority take turns."""
+        others = [holder for holder in self.holders if holder.reading and holder.queue == step.queue]
+        alone = step.exclusive or any(holder.exclusive for holder in others)  # so it is refused
+        single = self.given.get(step.queue, {}).get("x-single-active-consumer") is True
+        return not others or alone or single or step.priority not in {holder.priority for holder in others}
+
+    def having(self, argument: str, value: object = None) -> list[str]:
+        """Return the queues that were declared with an argument (of that value)."""
+        return [
+            queue
+            for queue, given in self.given.items()
+            if argument in given and (value is None or given[argument] == value)
+        ]
 
     def _chosen(self, number: int, *, consumers: bool = False) -> Holder:
         fit = [each for each in self.holders if each.is_open and not (consumers and each.is_get)]
@@ -173,8 +219,6 @@ class Runner(ABC):
             holder.is_open = holder.reading = False
             raise
         for each in upto:
-            if not each.settled and not holder.lost and not (step.verdict != "ack" and step.requeue):
-                self.taken[holder.queue] += 1
             each.settled = True
 
     def _end_consumer(self, step: s.Cancel | s.CloseConsumer) -> None:
@@ -182,17 +226,25 @@ class Runner(ABC):
         if isinstance(step, s.CloseConsumer):
             self.close_holder(holder)
             holder.is_open = holder.reading = False
+        elif holder.queue in self.having("x-expires", s.EXPIRES_MS) or self._is_kept(holder):
+            raise Skipped  # it would keep the queue alive here
         elif holder.reading:
             self.cancel(holder)
             holder.reading = False
         else:
             raise Skipped
 
+    def _is_kept(self, holder: Holder) -> bool:
+        """Whether it is one of several consumers of an auto-delete queue."""
+        shared = [each for each in self.holders if each.reading and each.queue == holder.queue]
+        return holder.queue in self.auto_delete and len(shared) > 1
+
     def _close_client(self, client: int, outcome: Outcome) -> None:
+        reading = [holder for holder in self.holders if holder.client == client and holder.reading]
+        self.close_client(client, reading)
         for holder in self.holders:
             if holder.client == client:
                 holder.is_open = holder.reading = False
-        self.close_client(client)
         for queue in [queue for queue, owner in self.exclusive.items() if owner == client]:
             self.gone(queue, outcome)
 
@@ -223,7 +275,7 @@ class Runner(ABC):
     @abstractmethod
     def close_holder(self, holder: Holder) -> None: ...
     @abstractmethod
-    def close_client(self, client: int) -> None: ...
+    def close_client(self, client: int, reading: Sequence[Holder] = ()) -> None: ...
     @abstractmethod
     def await_cancel(self, holder: Holder) -> None: ...
     @abstractmethod

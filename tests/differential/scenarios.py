@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from hypothesis import strategies as st
 
+from tests.differential import drawn
 from tests.differential import steps as s
 from tests.differential.runner import CLIENTS
 from tests.differential.steps import Step
@@ -49,22 +50,6 @@ PROPERTIES = st.fixed_dictionaries(
         "app_id": st.just("app"),
     },
 )
-QUEUE_ARGUMENTS: Strategy = st.sampled_from(
-    [{}] * 8
-    + [
-        {"x-queue-type": "classic"},
-        {"foo": 1},
-        {"x-foo": "bar"},
-        {"x-max-length": "3"},
-        {"x-message-ttl": -1},
-        {"x-expires": 0},
-        {"x-max-priority": 256},
-        {"x-overflow": "head"},
-        {"x-dead-letter-exchange": 1},
-        {"x-dead-letter-routing-key": "k"},
-    ]
-)
-"""What a queue is declared with; a feature to come adds its arguments here."""
 
 
 @st.composite
@@ -83,11 +68,13 @@ binding_keys = st.one_of(
 class Topology:
     """What a scenario is about; steps draw from it, and sometimes from beyond."""
 
-    def __init__(self, exchanges: int, queues: int) -> None:
+    def __init__(self, exchanges: int, queues: int, mood: drawn.Moods) -> None:
+        self.mood = mood
         self.exchanges = [f"x{number}" for number in range(exchanges)]
         self.queues = [f"q{number}" for number in range(queues)]
         self.some_exchange = st.sampled_from(self.exchanges * 6 + list(PREDECLARED) + ["x9", ""])
         self.some_queue = st.sampled_from(self.queues * 8 + ["q9"])
+        self.queue_arguments = drawn.queue_arguments(mood, self.exchanges, self.queues)
         self.alternates = st.sampled_from([*self.exchanges, "x9", "amq.fanout", ""])
 
     def exchange(self) -> Strategy:
@@ -114,7 +101,7 @@ class Topology:
             durable=rarely,
             exclusive=rarely,
             auto_delete=sometimes,
-            arguments=QUEUE_ARGUMENTS,
+            arguments=self.queue_arguments,
             client=clients,
         )
 
@@ -127,17 +114,42 @@ class Topology:
         return st.one_of(to_queue, to_queue, between)
 
     def publish(self) -> Strategy:
+        more = drawn.more_keys(KEYS, self.queues)
+        dying = drawn.properties(self.mood)
+        pads = st.sampled_from([0, 0, 0, 3, 30])
+        tables: Strategy = st.one_of(st.just({}), headers, st.builds(lambda one, other: one | other, headers, more))
         to_exchange = st.builds(
             s.Publish,
             self.some_exchange,
             keys,
-            headers=st.one_of(st.just({}), headers),
+            headers=tables,
             mandatory=sometimes,
-            properties=st.one_of(st.just({}), st.just({}), PROPERTIES),
+            properties=st.one_of(st.just({}), dying, PROPERTIES),
             client=clients,
+            pad=pads,
         )
-        to_queue = st.builds(s.Publish, st.just(""), self.some_queue, mandatory=sometimes, client=clients)
-        return st.one_of(to_exchange, to_exchange, to_queue)
+        to_queue = st.builds(
+            s.Publish,
+            st.just(""),
+            self.some_queue,
+            headers=st.one_of(st.just({}), st.just({}), more),
+            mandatory=sometimes,
+            properties=st.one_of(st.just({}), dying),
+            client=clients,
+            pad=pads,
+        )
+        return st.one_of(to_exchange, to_queue)
+
+    def consume(self) -> Strategy:
+        return st.builds(
+            s.Consume,
+            self.some_queue,
+            sometimes,
+            st.integers(0, 3),
+            clients,
+            exclusive=rarely,
+            arguments=drawn.consumer_arguments(),
+        )
 
     def steps(self, declared: list[s.DeclareExchange | s.DeclareQueue], bound: list[s.Bind]) -> Strategy:
         unbinds = st.sampled_from(bound) if bound else self.binding()
@@ -151,7 +163,7 @@ class Topology:
                 arguments=st.sampled_from([{}, {}, {"alternate-exchange": 1}]),
             ),
             st.builds(
-                s.DeclareQueue, self.some_queue, passive=st.just(True), arguments=QUEUE_ARGUMENTS, client=clients
+                s.DeclareQueue, self.some_queue, passive=st.just(True), arguments=self.queue_arguments, client=clients
             ),
             st.builds(s.DeclareQueue, st.just("amq.new")),
         )
@@ -165,9 +177,9 @@ class Topology:
             which=st.sampled_from(["held"] * 20 + ["settled", "zero", "unknown"]),
         ).map(_legal)
         weighted: list[tuple[int, Strategy]] = [
-            (9, self.publish()),
-            (5, st.builds(s.Get, self.some_queue, auto_ack=sometimes, client=clients)),
-            (2, st.builds(s.Consume, self.some_queue, sometimes, st.integers(0, 3), clients)),
+            (14, self.publish()),
+            (6, st.builds(s.Get, self.some_queue, auto_ack=sometimes, client=clients)),
+            (3, self.consume()),
             (8, settle),
             (1, st.builds(s.Cancel, numbers)),
             (1, st.builds(s.CloseConsumer, numbers)),
@@ -177,11 +189,29 @@ class Topology:
             (1, self.binding()),
             (1, st.one_of(unbinds, self.binding()).map(_unbind)),
             (2, st.sampled_from(declared)),
-            (1, st.sampled_from(declared).flatmap(_changed)),
+            (1, st.sampled_from(declared).flatmap(self.changed)),
             (1, strange),
             (1, st.builds(s.CloseClient, st.integers(0, CLIENTS - 1))),
+            (3 if self.mood.idle else 0, st.just(s.Wait())),
         ]
         return st.sampled_from([each for weight, each in weighted for _ in range(weight)]).flatmap(lambda each: each)
+
+    def changed(self, step: s.DeclareExchange | s.DeclareQueue) -> Strategy:
+        """Declare again with one thing changed."""
+        if isinstance(step, s.DeclareQueue):
+            return st.one_of(
+                st.builds(replace, st.just(step), durable=st.just(not step.durable)),
+                st.builds(replace, st.just(step), auto_delete=st.just(not step.auto_delete)),
+                st.builds(replace, st.just(step), exclusive=st.just(not step.exclusive)),
+                st.builds(replace, st.just(step), arguments=self.queue_arguments, client=clients),
+            )
+        return st.one_of(
+            st.builds(replace, st.just(step), type=st.sampled_from(TYPES)),
+            st.builds(replace, st.just(step), durable=st.just(not step.durable)),
+            st.builds(replace, st.just(step), auto_delete=st.just(not step.auto_delete)),
+            st.builds(replace, st.just(step), internal=st.just(not step.internal)),
+            st.builds(replace, st.just(step), arguments=st.just({"alternate-exchange": "x0"})),
+        )
 
 
 def _legal(step: s.Settle) -> s.Settle:
@@ -195,32 +225,15 @@ def _unbind(step: s.Bind) -> s.Unbind:
     return s.Unbind(step.destination, step.source, step.key, step.arguments, step.to_exchange, step.client)
 
 
-def _changed(step: s.DeclareExchange | s.DeclareQueue) -> Strategy:
-    """Declare again with one thing changed."""
-    if isinstance(step, s.DeclareQueue):
-        return st.one_of(
-            st.builds(replace, st.just(step), durable=st.just(not step.durable)),
-            st.builds(replace, st.just(step), auto_delete=st.just(not step.auto_delete)),
-            st.builds(replace, st.just(step), exclusive=st.just(not step.exclusive)),
-            st.builds(replace, st.just(step), arguments=QUEUE_ARGUMENTS, client=clients),
-        )
-    return st.one_of(
-        st.builds(replace, st.just(step), type=st.sampled_from(TYPES)),
-        st.builds(replace, st.just(step), durable=st.just(not step.durable)),
-        st.builds(replace, st.just(step), auto_delete=st.just(not step.auto_delete)),
-        st.builds(replace, st.just(step), internal=st.just(not step.internal)),
-        st.builds(replace, st.just(step), arguments=st.just({"alternate-exchange": "x0"})),
-    )
-
-
 @st.composite
 def scenarios(draw: st.DrawFn) -> list[Step]:
     """A topology of 1 to 6 exchanges and 1 to 8 queues, then 5 to 60 steps."""
-    topology = Topology(draw(st.integers(1, 6)), draw(st.integers(1, 8)))
+    topology = Topology(draw(st.integers(1, 6)), draw(st.sampled_from([2, 3, 3, 1, 2, 4, 6, 8])), draw(drawn.moods))
     declared: list[s.DeclareExchange | s.DeclareQueue] = [
         replace(draw(topology.exchange()), name=name) for name in topology.exchanges
     ]
     declared += [replace(draw(topology.queue()), name=name) for name in topology.queues]
     bound: list[s.Bind] = draw(st.lists(topology.binding(), min_size=draw(st.sampled_from([0, 4, 8])), max_size=16))
     least = draw(st.sampled_from([5, 20, 40]))
-    return [*declared, *bound, *draw(st.lists(topology.steps(declared, bound), min_size=least, max_size=60))]
+    steps = draw(st.lists(topology.steps(declared, bound), min_size=least, max_size=60))
+    return [*declared, *bound, *steps, s.Drain()]

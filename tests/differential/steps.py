@@ -76,7 +76,7 @@ class Purge:
 
 @dataclass(frozen=True)
 class Publish:
-    """The body is the step's number."""
+    """The body is the step's number, and `pad` bytes. Keys that are names in CC and BCC mean those of the scenario."""
 
     exchange: str
     key: str = ""
@@ -84,6 +84,7 @@ class Publish:
     mandatory: bool = False
     properties: Table = field(default_factory=dict)
     client: int = 0
+    pad: int = 0
 
 
 @dataclass(frozen=True)
@@ -95,12 +96,20 @@ class Get:
 
 @dataclass(frozen=True)
 class Consume:
-    """Skipped where the queue has a consumer: how two share is different on purpose (round robin)."""
+    """Skipped where it would share a queue with another in no certain order (round robin is different on purpose)."""
 
     queue: str
     auto_ack: bool = False
     prefetch: int = 1
     client: int = 0
+    exclusive: bool = False
+    arguments: Table = field(default_factory=dict)
+    """x-priority."""
+
+    @property
+    def priority(self) -> int:
+        given = self.arguments.get("x-priority", 0)
+        return given if isinstance(given, int) else 0
 
 
 Which = Literal["held", "settled", "zero", "unknown"]
@@ -140,9 +149,28 @@ class CloseClient:
     client: int
 
 
+@dataclass(frozen=True)
+class Wait:
+    """Nobody does anything until what is short is over: a queue's x-expires, where one is short."""
+
+    times: int = 1
+
+
+@dataclass(frozen=True)
+class Drain:
+    """All that is ready is taken, queue by queue: the end of every scenario, so that nothing stays unseen."""
+
+    times: int = 1
+
+
+SHORT_MS = 50
+"""A time to live that ends within the step that starts it; all others are 0 or last longer than any scenario."""
+EXPIRES_MS = 800
+"""An x-expires that ends while a Wait lasts, and not before."""
+
 Change: TypeAlias = DeclareExchange | DeclareQueue | Bind | Unbind | DeleteExchange | DeleteQueue | Purge
-Step: TypeAlias = Change | Publish | Get | Consume | Settle | Cancel | CloseConsumer | CloseClient
-REMOVING = (Unbind, DeleteExchange, DeleteQueue, Settle, Cancel, CloseConsumer, CloseClient)
+Step: TypeAlias = Change | Publish | Get | Consume | Settle | Cancel | CloseConsumer | CloseClient | Wait | Drain
+REMOVING = (Unbind, DeleteExchange, DeleteQueue, Settle, Cancel, CloseConsumer, CloseClient, Wait)
 """Steps after which an auto-delete exchange may be gone, so it is looked which exchanges are there."""
 
 
@@ -159,7 +187,7 @@ def code(step: Step) -> str:
 
 def _required(step: Step) -> int:
     """Return how many fields have no default; they come first."""
-    return 2 if isinstance(step, Bind | Unbind) else 1
+    return 0 if isinstance(step, Wait | Drain) else 2 if isinstance(step, Bind | Unbind) else 1
 
 
 @dataclass(frozen=True)

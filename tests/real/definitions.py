@@ -1,4 +1,4 @@
-"""Definition files (what RabbitMQ exports), read without rexchange, and what of them rexchange can have as yet."""
+"""Definition files (what RabbitMQ exports), read without rexchange, and what of them rexchange cannot have."""
 
 from __future__ import annotations
 
@@ -18,18 +18,10 @@ PREDECLARED = {
     "amq.match": "headers",
     "amq.rabbitmq.trace": "topic",
 }
-TYPES = {"direct", "fanout", "topic", "headers"}
-LATER = {
-    "x-dead-letter-exchange",
-    "x-dead-letter-routing-key",
-    "x-expires",
-    "x-max-age",
-    "x-max-length",
-    "x-max-priority",
-    "x-message-ttl",
-    "x-overflow",
-}
-"""Arguments of queues in these files that mean something and are not there yet."""
+ELSEWHERE = {"x-federation-upstream"}
+"""Types of exchanges in these files that only RabbitMQ has."""
+LIMITS = {"x-expires", "x-max-age", "x-max-length", "x-message-ttl", "x-overflow"}
+"""Arguments of queues in these files that may take messages away again."""
 
 Row = dict[str, Any]
 
@@ -54,13 +46,6 @@ def read(path: Path) -> list[Part]:
             part = parts.setdefault(name, Part(name, [], [], []))
             getattr(part, kind).append(row)
     return list(parts.values())
-
-
-def later_arguments(queue: Row) -> set[str]:
-    """The arguments for which a queue must be refused as not supported."""
-    arguments = queue.get("arguments") or {}
-    kinds = {"x-queue-type"} if arguments.get("x-queue-type", "classic") != "classic" else set()
-    return kinds | (LATER & arguments.keys())
 
 
 def is_reserved(queue: Row) -> bool:

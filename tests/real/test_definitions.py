@@ -1,6 +1,6 @@
-"""Real topologies: declared as far as rexchange has what they use, listed as they were written, routed as in RabbitMQ.
+"""Real topologies: declared, listed as they were written, routed as in RabbitMQ.
 
-What a file uses beyond that must be refused by name and never ignored; the counts are shown by `pytest -rP`.
+The little that rexchange does not have must be refused by name and never ignored; `pytest -rP` shows the counts.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pytest
 from rexchange import Broker, Message
 from rexchange.errors import AccessRefused, NotFound, NotSupported, PreconditionFailed
 from rexchange.topology import Exchange
-from tests.real.definitions import FILES, FOLDER, PREDECLARED, TYPES, Part, Row, is_reserved, later_arguments, read
+from tests.real.definitions import ELSEWHERE, FILES, FOLDER, LIMITS, PREDECLARED, Part, Row, is_reserved, read
 from tests.support.reference import Arrow, Router, topic_matches, words_of
 
 pytestmark = pytest.mark.skipif(not FILES, reason=f"{FOLDER} is not here")
@@ -45,7 +45,7 @@ def declare_exchanges(broker: Broker, part: Part, refused: Counter[str]) -> dict
             flags = {flag: row.get(flag, flag == "durable") for flag in ("durable", "auto_delete", "internal")}
             return broker.declare_exchange(name, kind, arguments=arguments_of(row), **flags)
 
-        if kind in TYPES:
+        if kind not in ELSEWHERE:
             declared[name] = declare()
             continue
         with pytest.raises(NotSupported) as caught:
@@ -63,14 +63,7 @@ def declare_queue(broker: Broker, row: Row, arguments: Row) -> None:
 def declare_queues(broker: Broker, part: Part, refused: Counter[str]) -> set[str]:
     declared: set[str] = set()
     for row in part.queues:
-        later = later_arguments(row)
-        if later:
-            with pytest.raises(NotSupported) as caught:
-                declare_queue(broker, row, arguments_of(row))
-            assert caught.value.name == row["name"]
-            assert caught.value.argument in later
-            refused[f"queue with {caught.value.argument}"] += 1
-        elif is_reserved(row):
+        if is_reserved(row):
             with pytest.raises(AccessRefused):
                 declare_queue(broker, row, arguments_of(row))
             refused["reserved name of a queue"] += 1
@@ -153,7 +146,7 @@ def assert_listed(
     assert len(found_bindings) == len(wanted), "a binding is listed twice"
 
 
-# --- routing: queues are declared without the arguments that are not there yet, so that every binding counts
+# --- routing: queues are declared without what takes messages away again, so that every binding counts
 
 
 def keys_for(chance: random.Random, key: str) -> list[str]:
@@ -184,14 +177,32 @@ def headers_for(chance: random.Random, arguments: Row) -> Row:
     return headers
 
 
+def hashed_by(part: Part) -> dict[str, str]:
+    """The exchanges that give a message to one of their queues, and by which header they choose."""
+    return {
+        row["name"]: arguments_of(row)["hash-header"] for row in part.exchanges if row["type"] == "x-consistent-hash"
+    }
+
+
+def kind_of(row: Row) -> str:
+    """The type by which an exchange routes: one that delays has a second one, and here nothing is delayed."""
+    kind: str = row["type"]
+    if kind == "x-consistent-hash":
+        return "fanout"  # to one destination, which stands for all of its queues
+    return str(arguments_of(row)["x-delayed-type"]) if kind == "x-delayed-message" else kind
+
+
 def messages_for(part: Part, router: Router, internal: set[str]) -> list[Message]:
     chance = random.Random(f"{part.vhost} {len(part.bindings)}")
     messages: list[Message] = []
+    hashed = hashed_by(part)
     for exchange in router.exchanges:
         arrows = [arrow for arrow in router.arrows if arrow.source == exchange]
         if exchange in internal or not (arrows or exchange not in PREDECLARED):
             continue
         drawn = [(key, headers_for(chance, arrow.arguments)) for arrow in arrows for key in keys_for(chance, arrow.key)]
+        if exchange in hashed:
+            drawn = [(key, {hashed[exchange]: f"{at}"}) for at, (key, _) in enumerate(drawn)]
         chance.shuffle(drawn)
         messages += [
             Message(b"%d" % at, exchange=exchange, routing_key=key, headers=headers)
@@ -201,41 +212,44 @@ def messages_for(part: Part, router: Router, internal: set[str]) -> list[Message
     return messages
 
 
-def declared_for_routing(broker: Broker, part: Part) -> tuple[Router, set[str]]:
+def declared_for_routing(broker: Broker, part: Part) -> tuple[Router, set[str], dict[str, str]]:
+    """Declare; return the router, the exchanges that are internal, and the queues of which one stands for all."""
     refused: Counter[str] = Counter()
     exchanges = declare_exchanges(broker, part, refused)
     queues: set[str] = set()
     for row in part.queues:
         if not is_reserved(row):
-            kept = {name: value for name, value in arguments_of(row).items() if name not in later_arguments(row)}
+            kept = {name: value for name, value in arguments_of(row).items() if name not in LIMITS}
             declare_queue(broker, row, kept)
             queues.add(row["name"])
     bound = bind_all(broker, part, exchanges.keys() | PREDECLARED.keys(), queues, refused)
     known: dict[str, tuple[str, str | None]] = {name: (kind, None) for name, kind in PREDECLARED.items()}
     known |= {
-        row["name"]: (row["type"], arguments_of(row).get("alternate-exchange"))
+        row["name"]: (kind_of(row), arguments_of(row).get("alternate-exchange"))
         for row in part.exchanges
         if row["name"] in exchanges
     }
+    hashed = hashed_by(part)
+    chosen = {row["destination"]: f"one of {row['source']}" for row in bound if row["source"] in hashed}
     arrows = [
         Arrow(
             row["source"],
             row["destination_type"] == "queue",
-            row["destination"],
+            chosen[row["destination"]] if row["source"] in hashed else row["destination"],
             row["routing_key"],
             arguments_of(row),
         )
         for row in bound
     ]
     internal = {row["name"] for row in part.exchanges if row.get("internal")} | {"amq.rabbitmq.trace"}
-    return Router(known, queues, arrows), internal
+    return Router(known, queues, arrows), internal, chosen
 
 
 @by_name
 def test_messages_go_where_an_independent_router_says(path: Path, open_broker: Open) -> None:
     for part in read(path):
         broker = open_broker(part.vhost)
-        router, internal = declared_for_routing(broker, part)
+        router, internal, chosen = declared_for_routing(broker, part)
         messages = messages_for(part, router, internal)
         expected = [router.route(each.exchange, each.routing_key, each.headers) for each in messages]
         counts: list[int] = []
@@ -243,9 +257,15 @@ def test_messages_go_where_an_independent_router_says(path: Path, open_broker: O
             counts += broker.publish_many(messages[start : start + 200])
         assert counts == [len(queues) for queues in expected]
         held = Counter(queue for queues in expected for queue in queues)
-        assert {info.queue.name: info.ready for info in broker.queues()} == {
-            queue: held[queue] for queue in router.queues
+        ready = {info.queue.name: info.ready for info in broker.queues()}
+        assert ready.keys() == router.queues
+        assert {queue: count for queue, count in ready.items() if queue not in chosen} == {
+            queue: held[queue] for queue in router.queues - chosen.keys()
         }
+        for group in {*chosen.values()}:
+            counts = [ready[queue] for queue, one in chosen.items() if one == group]
+            assert all(counts)
+            assert sum(counts) == held[group]
 
 
 def test_an_internal_exchange_of_a_file_takes_no_publish(open_broker: Open) -> None:
@@ -254,7 +274,7 @@ def test_an_internal_exchange_of_a_file_takes_no_publish(open_broker: Open) -> N
         for path in FILES
         for part in read(path)
         for row in part.exchanges
-        if row.get("internal") and row["type"] in TYPES
+        if row.get("internal") and row["type"] not in ELSEWHERE
     ]
     assert internal
     for vhost, row in internal:

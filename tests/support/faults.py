@@ -14,7 +14,7 @@ from typing import Any, cast
 from redis._parsers import BaseParser
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from rexchange import Broker, scripts
+from rexchange import Broker
 from rexchange.protocol import tick
 
 
@@ -24,8 +24,9 @@ class Rule:
 
     match: bytes
     left: int
-    #: What is answered in place of the server, which never sees the request; None: it does it, and then comes `hook`.
-    lie: Exception | None = None
+    #: What is answered in place of the server, which never sees the request, one for each command or one for all; None:
+    #: it does it, and then comes `hook`.
+    lie: Exception | list[Any] | None = None
     hook: Callable[[], object] = lambda: None
     done: int = 0
 
@@ -42,7 +43,10 @@ class Faults:
     def __init__(self, broker: Any) -> None:
         self._rules: list[Rule] = []
         self._refusals: list[Exception] = []
+        #: Whether the server is away: every request fails before it is sent. The heartbeat's connection goes on.
+        self.away = False
         link = broker._link
+        self._address = link.address
         make = link.wire
 
         def wire(**options: Any) -> Any:
@@ -56,14 +60,14 @@ class Faults:
         """Lose the replies: the server does it, and the connection ends."""
         return self.during(match, _cut, times)
 
-    def answer(self, match: str, error: str | Exception, times: int = 1) -> Rule:
-        """Answer in place of the server: with an error reply as it would send it, or with a lost connection."""
+    def answer(self, match: str, error: str | Exception | list[Any], times: int = 1) -> Rule:
+        """Answer in place of the server: with an error reply as it would send it, a lost connection, or replies."""
         lie: Any = cast("Any", BaseParser).parse_error(error) if isinstance(error, str) else error
-        return self._add(Rule(_bytes(match), times, lie=lie))
+        return self._add(Rule(self._bytes(match), times, lie=lie))
 
     def during(self, match: str, hook: Callable[[], object], times: int = 1) -> Rule:
         """Call `hook` when the server has done it and the broker has not seen the reply; what it raises is raised."""
-        return self._add(Rule(_bytes(match), times, hook=hook))
+        return self._add(Rule(self._bytes(match), times, hook=hook))
 
     def refuse(self, error: Exception) -> None:
         """Let the next request fail before it is sent: its connect does."""
@@ -71,6 +75,8 @@ class Faults:
 
     def refusal(self) -> Exception | None:
         """Return why the next connect fails."""
+        if self.away:
+            return RedisConnectionError("the server is away")
         return self._refusals.pop() if self._refusals else None
 
     def hit(self, packed: bytes) -> Rule | None:
@@ -79,6 +85,10 @@ class Faults:
             if rule.left and rule.match in packed:
                 return rule
         return None
+
+    def _bytes(self, match: str) -> bytes:
+        """A script is known by its sum in the request, a command by its name."""
+        return match.encode() if match.isupper() else self._address.script(match).sha.encode()
 
     def _add(self, rule: Rule) -> Rule:
         self._rules.append(rule)
@@ -103,6 +113,7 @@ class _Connection:
         self._inner = inner
         self._faults = faults
         self._rule: Rule | None = None
+        self._lies: list[Any] = []
         self._is_async = inspect.iscoroutinefunction(inner.read_response)
 
     def __getattr__(self, name: str) -> Any:
@@ -118,13 +129,17 @@ class _Connection:
         self._rule = self._faults.hit(b"".join(command))
         if self._rule is not None and self._rule.lie is not None:
             self._rule.strike()
-            return _nothing() if self._is_async else None
+            self._lies = list(self._rule.lie) if isinstance(self._rule.lie, list) else []
+            return _value(None) if self._is_async else None
         return self._inner.send_packed_command(command, **options)
 
     def read_response(self, **options: Any) -> Any:
         rule = self._rule
-        if rule is not None and rule.lie is not None:
+        if rule is not None and isinstance(rule.lie, Exception):
             raise rule.lie
+        if rule is not None and rule.lie is not None:
+            lie = self._lies.pop(0)
+            return _value(lie) if self._is_async else lie
         self._rule = None
         reply = self._inner.read_response(**options)
         if self._is_async:
@@ -134,8 +149,9 @@ class _Connection:
         return reply
 
 
-async def _nothing() -> None:
-    """Stands for a write."""
+async def _value(value: Any) -> Any:
+    """Stands for a write, or a reply."""
+    return value
 
 
 async def _later(reply: Awaitable[Any], rule: Rule | None) -> Any:
@@ -147,8 +163,3 @@ async def _later(reply: Awaitable[Any], rule: Rule | None) -> Any:
 
 def _cut() -> None:
     raise RedisConnectionError("cut by the test")
-
-
-def _bytes(match: str) -> bytes:
-    """A script is known by its sum in the request, a command by its name."""
-    return match.encode() if match.isupper() else scripts.load(match).sha.encode()

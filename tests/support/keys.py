@@ -10,13 +10,22 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rexchange import keyspace
+from rexchange.codec import decode_table
 from rexchange.keyspace import Keys
 from tests.support.servers import Bare
 
-_ROW = re.compile(r"^``([^`]+)``\s+(hash|set|stream|zset)\s", re.MULTILINE)
-_PLACES = {"<q|x>": "([qx])", "<exchange>": "(?s:(.*))", "<queue>": "(?s:(.+))", "<id>": "(.+)", "<name>": "(?s:(.+))"}
+_ROW = re.compile(r"^``([^`]+)``\s+(hash|list|set|stream|zset)\s", re.MULTILINE)
+_PLACES = {
+    "<q|x>": "([qx])", "<exchange>": "(?s:(.*))", "<queue>": "(?s:(.+))",
+    "<id>": "(.+)", "<name>": "(?s:(.+))", "<consumer>": "(.+)",
+}
 #: What a vhost keeps when nothing is declared in it.
-OWN = {b"vhost", b"exchanges", b"lanes", b"cache"}
+OWN = {b"vhost", b"exchanges", b"lanes", b"cache", b"alarm"}
+#: Hashes by queue.
+_BY_QUEUE = (
+    *("returned", "managed", "visits", "traits", "windows", "choosy", "sole", "idle", "timed", "bytes", "measures"),
+    "offsets",
+)
 
 
 def _pattern(name: str) -> re.Pattern[bytes]:
@@ -40,13 +49,14 @@ class Check:
         """Return all that is wrong."""
         queues, exchanges = self._fields(self.keys.queues), self._fields(self.keys.exchanges) | {b""}
         sessions = {*self.ask("ZRANGE", self.keys.sessions, 0, -1)}
-        owners = {"<queue>": queues, "<exchange>": exchanges, "<id>": sessions}
+        consumers = self._fields(self.keys.consumers)
+        owners = {"<queue>": queues, "<exchange>": exchanges, "<id>": sessions, "<consumer>": consumers}
         for key in self.ask.keys(self.keys.prefix):
             self._look(key, owners)
-        for name in ("returned", "managed", "visits"):
+        for name in _BY_QUEUE:
             self._within(f"a queue in {name}", self._fields(getattr(self.keys, name)), queues)
         self._within("a queue in due", {*self.ask("ZRANGE", self.keys.due, 0, -1)}, queues)
-        consumers = self._fields(self.keys.consumers)
+        self._within("a parcel", self._fields(self.keys.parcels), {*self.ask("ZRANGE", self.keys.later, 0, -1)})
         self._within("a consumer with a fence", self._fields(self.keys.fences), consumers)
         self._sessions(sessions, queues, consumers)
         for queue in queues:
@@ -99,7 +109,26 @@ class Check:
         counted = int(self.ask("HGET", self.keys.returned, queue) or 0)
         if given_back != counted:
             self.problems.append(f"queue {queue!r}: {given_back} entries are given back, the counter says {counted}")
-        self._within(f"a consumer of {queue!r}", {*self.ask("SMEMBERS", self.keys.users(queue))}, consumers)
+        self._within(f"a consumer of {queue!r}", {*self.ask("ZRANGE", self.keys.users(queue), 0, -1)}, consumers)
+        self._ready(queue)
+
+    def _ready(self, queue: bytes) -> None:
+        """The order of a queue with priorities holds just what is ready; the bytes of one that counts them are right."""
+        stream = self.keys.stream(queue)
+        entries: list[Any] = self.ask("XRANGE", stream, "-", "+")
+        pending: list[Any] = self.ask("XPENDING", stream, "g", "-", "+", 10_000_000) if entries else []
+        held = {row[0] for row in pending if row[1] != b"-"}
+        ready = {entry[0]: entry[1] for entry in entries if entry[0] not in held}
+        traits = decode_table((self.ask("HGET", self.keys.traits, queue) or b"").removeprefix(b"-"))
+        if "priority" in traits:
+            members: list[bytes] = self.ask("ZRANGE", self.keys.order(queue), 0, -1)
+            order = {b"-".join(b"%d" % int(part) for part in member.split(b"-")) for member in members}
+            if order != {*ready}:
+                self.problems.append(f"queue {queue!r}: the order holds {sorted(order)}, ready is {sorted(ready)}")
+        if "bytes" in traits and not self.ask("HEXISTS", self.keys.measures, queue):
+            size, counted = sum(len(fields[3]) for fields in ready.values()), self.ask("HGET", self.keys.bytes, queue)
+            if size != int(counted or 0):
+                self.problems.append(f"queue {queue!r}: {size} bytes are ready, counted are {counted!r}")
 
 
 def _pairs(flat: list[Any]) -> dict[bytes, Any]:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from rexchange.codec import (
     FieldValue,
+    as_text,
     canonical_table,
     decode_table,
     decode_value,
@@ -120,6 +121,24 @@ def test_what_amqp_has_no_type_for_is_refused_by_name(value: Any) -> None:
     with pytest.raises(InvalidArgument) as caught:
         encode_table({"outer": value}, "headers")
     assert "headers['outer']" in caught.value.argument
+
+
+@pytest.mark.parametrize("table", [[("a", 1)], "a", None])
+def test_a_table_is_a_dict(table: Any) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        encode_table(table, "arguments")
+    assert caught.value.argument == "arguments"
+
+
+def test_a_string_argument_is_text_however_it_was_given() -> None:
+    assert [as_text(value) for value in ("é", "é".encode(), b"\xff", "", 5, None)] == [
+        "é",
+        "é",
+        "\\xff",
+        "",
+        None,
+        None,
+    ]
 
 
 def test_tables_in_tables_have_an_end() -> None:

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from rexchange import errors
-from rexchange.errors import BrokerConnectionError, PreconditionFailed, RexchangeError, from_reply
+from rexchange.errors import BrokerConnectionError, PreconditionFailed, Problem, RexchangeError, from_reply
 
 FIELDS: dict[str, Any] = {"kind": "queue", "name": "orders", "argument": "durable", "current": True, "wanted": False}
 EVERY = [
     errors.RexchangeError("plain"),
     errors.InvalidArgument("body", object(), "bytes"),
+    errors.DefinitionsError([Problem("no name", "queue", "/", "", 5, 3), Problem("words")], file="rabbit.json"),
     errors.TopologyError("words", **FIELDS),
     errors.AccessRefused("words", **FIELDS),
     errors.NotFound("words", **FIELDS),
@@ -24,11 +25,13 @@ EVERY = [
     errors.ContentTooLarge("a body", 20, 10),
     errors.Unroutable([(3, "ex", "key")]),
     errors.PublishRefused("plain"),
+    errors.PublishRefused.by_full_queues([1, 0], [(1, "orders")]),
     errors.DeliveryError("plain"),
     errors.UnknownDeliveryTag(7),
     errors.AlreadySettled(7, queue="orders"),
     errors.StaleDelivery(7),
     errors.ConsumerCancelled("orders", "the queue was deleted"),
+    errors.NoReply("", "rpc", 2.5),
     errors.BrokerConnectionError("no answer", address="redis://host", outcome="unknown"),
     errors.ServerRefused("too old", address="redis://host", outcome="not_done"),
     errors.ScriptError("plain"),
@@ -73,6 +76,9 @@ def test_every_error_survives_copying_and_pickling(error: RexchangeError, twin_o
         (errors.AlreadySettled, 406),
         (errors.StaleDelivery, 406),
         (errors.ConsumerCancelled, None),
+        (errors.PublishRefused, None),
+        (errors.NoReply, None),
+        (errors.DefinitionsError, None),
         (errors.BrokerConnectionError, None),
         (errors.InvalidArgument, None),
     ],
@@ -107,6 +113,37 @@ def test_unroutable_lists_all_and_shows_the_first_few() -> None:
     assert error.messages[6] == (6, "ex", "key6")
     assert "#4 (exchange 'ex', key 'key4') and 2 more" in str(error)
     assert "more" not in str(errors.Unroutable([(0, "ex", "key")]))
+
+
+def test_full_queues_are_named_with_how_many_messages_they_refused() -> None:
+    error = errors.PublishRefused.by_full_queues([0], [(0, "orders")])
+    assert str(error) == "full, and refused 1 message: 'orders'"
+    assert (error.counts, error.refused) == ([0], [(0, "orders")])
+    refused = [(0, "b"), (1, "b"), (1, "a"), *((2, f"q{at}") for at in range(5))]
+    error = errors.PublishRefused.by_full_queues([0, 2, 0], refused)
+    assert str(error) == (
+        "full, and refused 3 messages: 'a', 'b', 'q0', 'q1', 'q2', ... (other queues keep what they got: see counts)"
+    )
+    assert (error.counts, error.refused) == ([0, 2, 0], refused)
+    plain = errors.PublishRefused("memory is full")
+    assert (str(plain), plain.counts, plain.refused) == ("memory is full", [], [])
+
+
+def test_definitions_show_all_that_is_wrong_and_the_first_field_by_field() -> None:
+    one = Problem("no name", "queue", "/", "q", 5, 3)
+    error = errors.DefinitionsError([one])
+    assert isinstance(error, ValueError)
+    assert str(error) == "no name"
+    assert (error.kind, error.vhost, error.name, error.line, error.column) == ("queue", "/", "q", 5, 3)
+    error = errors.DefinitionsError([one, Problem("another")], file="rabbit.json")
+    assert str(error) == "rabbit.json: 2 problems\n- no name\n- another"
+    assert (error.problems, error.file) == ([one, Problem("another")], "rabbit.json")
+
+
+def test_no_reply_says_whose_it_was() -> None:
+    error = errors.NoReply("rpc", "add", 2.5)
+    assert str(error) == "no reply within 2.5 s from exchange 'rpc', key 'add': the request may yet be handled"
+    assert (error.exchange, error.routing_key, error.seconds) == ("rpc", "add", 2.5)
 
 
 def test_invalid_argument_is_a_value_error_and_cuts_what_it_shows() -> None:

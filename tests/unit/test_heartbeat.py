@@ -17,8 +17,8 @@ from rexchange.protocol import settle, tick
 from rexchange.protocol.call import Call, SessionGone
 from rexchange.protocol.tick import Ticked
 from rexchange.server import failures, heartbeat
-from rexchange.server.heartbeat import SHORTEST_PAUSE_S, Heartbeat
-from rexchange.settings import load
+from rexchange.server.heartbeat import POLL_S, SHORTEST_PAUSE_S, Heartbeat
+from rexchange.settings import Settings, load
 from rexchange.testing import forget
 
 pytest.importorskip("fakeredis")
@@ -36,11 +36,13 @@ class Clock:
         self.during: dict[int, Hook] = {}
         self.stop: Hook = lambda: None
         self.limit = 1
+        self.poked = False
 
     def monotonic(self) -> float:
         return self.now
 
     def wait(self, left: float) -> None:
+        """Stand for the wait after a failure and, on fakeredis, for that between two looks for the alarm."""
         self.waits.append(round(left, 3))
         if len(self.waits) in self.during:
             self.during[len(self.waits)]()
@@ -50,10 +52,13 @@ class Clock:
             self.stop()
 
     def set(self) -> None:
-        """Nobody waits but the test."""
+        self.poked = True
 
     def clear(self) -> None:
-        """There is nothing to clear."""
+        self.poked = False
+
+    def is_set(self) -> bool:
+        return self.poked
 
 
 @pytest.fixture
@@ -77,15 +82,37 @@ def gone() -> list[str]:
     return []
 
 
-@pytest.fixture
-def heart(broker: Broker, clock: Clock, gone: list[str]) -> Heartbeat:
-    """A heartbeat of session s1, which lives for a second; every renewal makes that 15."""
+def make(
+    broker: Broker, clock: Clock, gone: list[str], settings: Settings = SETTINGS, *, blocking: bool = False
+) -> Heartbeat:
     link = broker._link
     link.run(tick.open_session("s1", 1000))
-    made = Heartbeat(link.address, SETTINGS, link.keys.vhost, lambda: link.vhost_id, "s1", lambda: gone.append("s1"))
+    made = Heartbeat(
+        link.address,
+        settings,
+        link.keys.vhost,
+        lambda: link.vhost_id,
+        "s1",
+        lambda: gone.append("s1"),
+        blocking=blocking,
+    )
     made._poke = clock  # type: ignore[assignment]  # as much of an event as it uses
     clock.stop = made.stop
     return made
+
+
+@pytest.fixture
+def heart(broker: Broker, clock: Clock, gone: list[str], monkeypatch: pytest.MonkeyPatch) -> Heartbeat:
+    """A heartbeat of session s1, which lives for a second; every renewal makes that 15. No alarm shortens its waits."""
+    made = make(broker, clock, gone)
+    monkeypatch.setattr(made, "_wait", lambda until: clock.wait(until - clock.now))
+    return made
+
+
+@pytest.fixture
+def looking(broker: Broker, clock: Clock, gone: list[str]) -> Heartbeat:
+    """One that looks for the alarm between its waits."""
+    return make(broker, clock, gone)
 
 
 def run(heart: Heartbeat, clock: Clock, waits: int) -> list[float]:
@@ -121,7 +148,7 @@ def answering(heart: Heartbeat, monkeypatch: pytest.MonkeyPatch, *answers: Ticke
     return called
 
 
-IDLE = Ticked(None, 0, 0, 0, 0)
+IDLE = Ticked(None, 0, 0, 0, 0, 0, 0)
 
 
 # --- the session
@@ -164,15 +191,17 @@ def test_nothing_planned_means_to_sleep_until_the_next_beat(
 
 
 def test_it_wakes_for_the_next_deadline(heart: Heartbeat, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    called = answering(heart, monkeypatch, Ticked(1500, 0, 0, 0, 0), Ticked(60_000, 0, 0, 0, 0))
+    called = answering(heart, monkeypatch, Ticked(1500, 0, 0, 0, 0, 0, 0), Ticked(60_000, 0, 0, 0, 0, 0, 0))
     assert run(heart, clock, 2) == [1.5, 3.5]
     assert called == ["tick", "tick"]
 
 
-def test_it_goes_on_at_once_while_a_tick_gives_back(
-    heart: Heartbeat, clock: Clock, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "busy", [Ticked(0, 0, 1, 9, 0, 0, 0), Ticked(0, 0, 1, 0, 9, 0, 0), Ticked(0, 0, 0, 0, 0, 9, 0)]
+)
+def test_it_goes_on_at_once_while_a_tick_gives_back_expires_or_routes(
+    heart: Heartbeat, clock: Clock, monkeypatch: pytest.MonkeyPatch, busy: Ticked
 ) -> None:
-    busy = Ticked(0, 0, 1, 100, 0)
     called = answering(heart, monkeypatch, busy, busy, IDLE)
     assert run(heart, clock, 1) == [5.0]
     assert called == ["tick"] * 3
@@ -181,23 +210,109 @@ def test_it_goes_on_at_once_while_a_tick_gives_back(
 def test_a_deadline_that_stays_due_is_no_busy_loop(
     heart: Heartbeat, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answering(heart, monkeypatch, Ticked(0, 0, 0, 0, 0))
+    answering(heart, monkeypatch, Ticked(0, 0, 0, 0, 0, 0, 0))
     assert run(heart, clock, 3) == [SHORTEST_PAUSE_S] * 3
 
 
-def test_what_is_planned_while_it_sleeps_wakes_it_in_time(
-    heart: Heartbeat, clock: Clock, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("session_timeout", "longest"), [(12, 4.0), (15, 5.0), (30, 5.0)])
+def test_it_ticks_three_times_in_a_sessions_life_for_a_long_pause_makes_the_dead_look_alive(
+    broker: Broker,
+    clock: Clock,
+    gone: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    session_timeout: int,
+    longest: float,
 ) -> None:
-    called = answering(heart, monkeypatch, IDLE)
+    heart = make(broker, clock, gone, load(heartbeat=5, session_timeout=session_timeout))
+    monkeypatch.setattr(heart, "_wait", lambda until: clock.wait(until - clock.now))
+    answering(heart, monkeypatch, IDLE)
+    assert run(heart, clock, 1) == [longest]
 
-    def plan() -> None:
-        clock.now += 1.0
-        heart.plan(0.5)
-        heart.plan(3.0)  # later than what is planned already
 
-    clock.during = {1: plan}
-    assert run(heart, clock, 3) == [5.0, 0.5, 3.5]
+# --- the alarm
+
+
+def ring(broker: Broker) -> None:
+    """As lua/lib/due.lua does when something is due sooner than the last tick announced."""
+    ask(broker, "XADD", broker._link.keys.alarm, "NOMKSTREAM", "MAXLEN", "1", "*", "t", "1")
+
+
+def test_the_alarm_ends_its_wait(
+    looking: Heartbeat, clock: Clock, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called = answering(looking, monkeypatch, IDLE)
+
+    def at_the_third_look() -> None:
+        clock.now += POLL_S
+        ring(broker)
+
+    clock.during = {3: at_the_third_look}
+    assert run(looking, clock, 5) == [POLL_S] * 5
+    assert called == ["tick", "tick"]  # at once, and after three waits
+
+
+def test_the_alarm_rings_once(looking: Heartbeat, broker: Broker) -> None:
+    ring(broker)
+    assert [looking._alarmed([]) for _ in range(2)] == [True, False]
+    ring(broker)
+    ring(broker)
+    assert [looking._alarmed([]) for _ in range(2)] == [True, False]
+
+
+def test_without_an_alarm_it_waits_all_the_time(
+    looking: Heartbeat, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called = answering(looking, monkeypatch, Ticked(50, 0, 0, 0, 0, 0, 0), IDLE)
+    assert run(looking, clock, 4) == [0.02, 0.02, 0.01, 0.02]
     assert called == ["tick", "tick"]
+
+
+@pytest.mark.parametrize("how", ["renewed", "stopped"])
+def test_a_consumer_to_renew_and_its_own_end_end_its_wait_too(
+    looking: Heartbeat, clock: Clock, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    called = answering(looking, monkeypatch, IDLE)
+    clock.during = {2: looking.stop if how == "stopped" else lambda: looking.renew(Consumer(1.0, None))}
+    assert run(looking, clock, 3 if how == "renewed" else 1000) == [POLL_S] * (3 if how == "renewed" else 2)
+    assert called == ["tick"] * (2 if how == "renewed" else 1)
+
+
+def test_where_the_server_can_wait_the_thread_does_not_look_but_waits(
+    broker: Broker, clock: Clock, gone: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heart = make(broker, clock, gone, blocking=True)
+    sent: list[list[Any]] = []
+    monkeypatch.setattr(heart, "_send", sent.append)
+    heart._wait(clock.now + 1.5)
+    heart._wait(clock.now - 1)
+    alarm = broker._link.keys.alarm
+    assert sent == [
+        ["XREADGROUP", "GROUP", "g", "s1", "COUNT", 1, "BLOCK", block_ms, "NOACK", "STREAMS", alarm, ">"]
+        for block_ms in (1500, 1)
+    ]
+    assert clock.waits == []
+
+
+def test_a_wait_that_was_ended_on_purpose_is_no_failure(
+    broker: Broker, clock: Clock, gone: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heart = make(broker, clock, gone, blocking=True)
+    called = answering(heart, monkeypatch, IDLE)
+    waits = 0
+
+    def interrupted(_until: float) -> None:
+        nonlocal waits
+        waits += 1
+        if waits == 1:
+            heart.renew(Consumer(1.0, None))
+        else:
+            heart.stop()
+        raise RedisConnectionError("shut down")
+
+    monkeypatch.setattr(heart, "_wait", interrupted)
+    heart._run()
+    assert called == ["tick", "tick"]
+    assert clock.waits == []
 
 
 # --- failures

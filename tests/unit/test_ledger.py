@@ -7,7 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from rexchange import ledger as module
 from rexchange.errors import AlreadySettled, DeliveryError, StaleDelivery, UnknownDeliveryTag
-from rexchange.ledger import STALE_MAX, Ledger
+from rexchange.ledger import STALE_MAX, Ledger, Log
 
 
 def filled(count: int) -> Ledger:
@@ -224,3 +224,56 @@ def test_it_tells_what_is_outstanding() -> None:
     assert (ledger.holds(tag), ledger.has((0, b"1-0"))) == (True, True)
     ledger.settle(tag)
     assert (ledger.holds(tag), ledger.has((0, b"1-0"))) == (False, False)
+
+
+# --- where the reader of a stream is
+
+
+def nothing_is_held(_entry_id: bytes) -> bool:
+    return False
+
+
+def test_a_reader_goes_on_after_the_last_entry_that_it_read() -> None:
+    log = Log()
+    assert log.after is None
+    log.read([])
+    assert log.after is None
+    log.read([b"1-0", b"2-0"])
+    log.read([b"5-0"])
+    log.read([])
+    assert log.after == b"5-0"
+
+
+def test_the_place_is_the_last_entry_before_the_first_that_is_held() -> None:
+    log = Log("me")
+    log.read([b"1-0", b"2-0", b"3-0", b"4-0"])
+    held = {b"2-0", b"4-0"}
+    assert log.place(held.__contains__) == b"1-0"
+    assert log.place(held.__contains__) is None
+    held.remove(b"2-0")
+    assert log.place(held.__contains__) == b"3-0"
+    assert log.place(nothing_is_held) == b"4-0"
+    assert log.place(nothing_is_held) is None
+
+
+def test_what_is_settled_out_of_order_waits_for_what_was_before() -> None:
+    log = Log("me")
+    log.read([b"1-0", b"2-0", b"3-0"])
+    assert log.place([b"1-0"].__contains__) is None
+    assert log.place(nothing_is_held) == b"3-0"
+
+
+def test_what_was_never_shown_is_not_done() -> None:
+    log = Log("me")
+    log.read([b"1-0", b"2-0", b"3-0"])
+    log.unread(entry_id for entry_id in [b"3-0", b"2-0"])
+    assert log.place(nothing_is_held) == b"1-0"
+    assert log.place(nothing_is_held) is None
+    assert log.after == b"3-0"
+
+
+def test_no_place_is_kept_of_a_reader_without_a_name() -> None:
+    log = Log()
+    log.read([b"1-0", b"2-0"])
+    assert log.place(nothing_is_held) is None
+    assert not log._unsettled

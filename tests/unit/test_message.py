@@ -9,14 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rexchange.codec import FieldValue, decode_table, encode_table
-from rexchange.errors import ContentTooLarge, InvalidArgument, NotSupported, PreconditionFailed, ScriptError
+from rexchange.codec import FieldValue, decode_table, encode_table, netstring
+from rexchange.errors import ContentTooLarge, InvalidArgument, PreconditionFailed, ScriptError
 from rexchange.message import (
     Message,
     Properties,
     decode_envelope,
     decode_properties,
     encode_envelope,
+    encode_options,
+    expiration_ms,
     validate,
 )
 
@@ -81,6 +83,7 @@ def test_all_properties_come_back() -> None:
         priority=255,
         correlation_id="c",
         reply_to="r",
+        expiration="60000",
         message_id="m",
         timestamp=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
         type="t",
@@ -161,24 +164,83 @@ def test_what_is_wrong_with_a_message_is_named(arguments: dict[str, Any], argume
     assert wanted in error.wanted
 
 
-@pytest.mark.parametrize("expiration", ["5 ", "abc", "-1", "", "1.5", "²"])
+@pytest.mark.parametrize("expiration", ["5 ", "abc", "-1", "", "1.5", "²", "4294967296"])
 def test_an_expiration_that_is_no_number_fails_as_in_rabbitmq(expiration: str) -> None:
     with pytest.raises(PreconditionFailed) as caught:
         validate(Message(b"", expiration=expiration), MIB)
     assert caught.value.argument == "expiration"
 
 
-@pytest.mark.parametrize("expiration", ["0", "60000"])
-def test_an_expiration_is_refused_and_not_ignored(expiration: str) -> None:
-    with pytest.raises(NotSupported, match="does not have message TTL yet"):
-        validate(Message(b"", expiration=expiration), MIB)
+@pytest.mark.parametrize("expiration", ["0", "60000", "007", "4294967295"])
+def test_an_expiration_is_kept_as_it_was_given(expiration: str) -> None:
+    assert expiration_ms(expiration) == int(expiration)
+    properties = decode_envelope(validate(Message(b"", expiration=expiration), MIB))[2]
+    assert decode_properties(properties).expiration == expiration
+
+
+# --- CC and BCC: more routing keys
+
+
+def own_part(envelope: bytes) -> bytes:
+    """What follows headers in an envelope, which consumers do not see."""
+    *_, headers = decode_envelope(envelope)
+    return envelope.rpartition(netstring(headers))[2]
+
+
+def test_cc_is_shown_to_consumers_and_bcc_is_not() -> None:
+    message = Message(b"", routing_key="a", headers={"CC": ["b"], "BCC": ["c", b"d"], "x": 1})
+    envelope = encode_envelope(message)
+    assert decode_table(decode_envelope(envelope)[3]) == {"CC": ["b"], "x": 1}
+    assert own_part(envelope) == netstring(encode_table({"k": ["c", "d"]}))
+    assert message.headers == {"CC": ["b"], "BCC": ["c", b"d"], "x": 1}
+
+
+def test_without_bcc_the_broker_keeps_nothing_for_itself() -> None:
+    for name in ("CC", "cc", "bcc", "Bcc"):
+        envelope = encode_envelope(Message(b"", headers={name: ["a"]}))
+        assert (own_part(envelope), decode_table(decode_envelope(envelope)[3])) == (b"", {name: ["a"]})
 
 
 @pytest.mark.parametrize("name", ["CC", "BCC"])
-def test_headers_that_rabbitmq_routes_by_are_refused_and_not_ignored(name: str) -> None:
-    with pytest.raises(NotSupported, match="does not route by it yet"):
-        validate(Message(b"", headers={name: ["audit"]}), MIB)
-    validate(Message(b"", headers={name.lower(): ["audit"]}), MIB)
+@pytest.mark.parametrize("value", ["audit", b"audit", 5, None, {"a": 1}])
+def test_what_is_no_list_of_keys_fails_as_in_rabbitmq(name: str, value: FieldValue) -> None:
+    headers = {name: value}
+    with pytest.raises(PreconditionFailed, match="a list of routing keys") as caught:
+        encode_options(Message(b"", headers=headers))
+    assert (caught.value.kind, caught.value.argument, caught.value.current) == ("message", f"header {name}", value)
+    validate(Message(b"", headers={name.lower(): value}), MIB)
+
+
+@pytest.mark.parametrize("name", ["CC", "BCC"])
+def test_the_keys_are_short_and_what_is_no_string_among_them_is_passed_over(name: str) -> None:
+    mixed: list[FieldValue] = ["a", 5, None, b"b", ["c"]]
+    assert encode_options(Message(b"", headers={name: mixed})) == encode_table({"k": b"1:a1:b"})
+    with pytest.raises(InvalidArgument) as caught:
+        encode_options(Message(b"", headers={name: ["x" * 256]}))
+    assert caught.value.argument == f"a key of {name}"
+
+
+# --- what routing and queues need
+
+
+@pytest.mark.parametrize(
+    ("parts", "options"),
+    [
+        ({}, {}),
+        ({"headers": {"a": 1}}, {}),
+        ({"message_id": "m", "priority": None, "expiration": None}, {}),
+        ({"priority": 0}, {}),
+        ({"priority": 5}, {"p": 5}),
+        ({"expiration": "0"}, {"x": 0}),
+        ({"expiration": "60000", "priority": 9}, {"x": 60_000, "p": 9}),
+        ({"headers": {"CC": []}}, {"k": b""}),
+        ({"headers": {"CC": ["b", "é"]}}, {"k": "1:b2:é".encode()}),
+        ({"headers": {"BCC": ["c"]}}, {"k": b"1:c"}),
+        ({"headers": {"BCC": ["c"], "CC": ["b"]}, "priority": 1}, {"p": 1, "k": b"1:b1:c"}),
+    ],
+)
+def test_the_options_of_a_message(parts: dict[str, Any], options: dict[str, FieldValue]) -> None:
+    assert encode_options(untyped(body=b"", **parts)) == encode_table(options)
 
 
 def test_a_body_over_the_limit_is_refused() -> None:
@@ -191,6 +253,24 @@ def test_a_body_over_the_limit_is_refused() -> None:
 def test_validate_returns_the_envelope() -> None:
     message = Message(b"abc", exchange="ex", routing_key="key", headers={"a": 1})
     assert validate(message, MIB) == encode_envelope(message)
+
+
+def test_a_copy_has_the_same_parts_but_for_those_given() -> None:
+    message = Message(b"abc", exchange="ex", routing_key="key", headers={"a": 1}, message_id="m", reply_to="r")
+    assert message.copy() == message
+    assert message.copy() is not message
+    other = message.copy(mandatory=True, reply_to="another", correlation_id="c")
+    assert other == Message(
+        b"abc",
+        exchange="ex",
+        routing_key="key",
+        headers={"a": 1},
+        mandatory=True,
+        message_id="m",
+        reply_to="another",
+        correlation_id="c",
+    )
+    assert (message.mandatory, message.properties) == (False, {"message_id": "m", "reply_to": "r"})
 
 
 def test_json() -> None:

@@ -19,11 +19,13 @@ from rexchange.errors import (
 )
 from rexchange.keyspace import Keys
 from rexchange.message import Message
-from rexchange.protocol import consume, declare, inspect, publish, settle, tick
+from rexchange.policies import Policy, check
+from rexchange.protocol import consume, declare, inspect, policies, publish, settle, tick
 from rexchange.protocol.call import (
     Arg,
     Call,
     Plan,
+    PoliciesChanged,
     ProducerClash,
     SessionGone,
     flag,
@@ -33,10 +35,14 @@ from rexchange.protocol.call import (
     refusal,
     texts,
 )
+from rexchange.records import encode_exchange, encode_queue
 from rexchange.topology import Binding, Exchange, Queue
 
 KEYS = Keys(b"/")
-ENTRY = consume.Entry(0, b"5-0", 1, b"envelope", b"body")
+ENTRY = consume.Entry(0, b"5-0", 1, b"envelope", b"body", b"1700")
+STATE = policies.State(
+    b"7", b"6", (Policy("p", "^orders", {"max-length": 5}), Policy("e", "^logs", {"alternate-exchange": "ae"}))
+)
 PARAMETER = re.compile(r"^-- ARGV\[\d+\] +([a-z][a-z0-9_]*) ")
 VARIADIC = re.compile(r"^-- ARGV\[\d+\.\.\]")
 
@@ -59,6 +65,16 @@ def batch() -> settle.Batch:
     return made
 
 
+def written_out(state: policies.State, queue: Queue, exchange: Exchange) -> Call[Any]:
+    """The call that writes what the policies mean for one queue and one exchange."""
+    plan = policies.write_out(state, KEYS)
+    next(plan)
+    head, tail = encode_queue(queue)
+    plan.send([b"0", queue.name.encode(), head + b";g1;" + tail, 0, 0, 0])
+    head, tail = encode_exchange(exchange)
+    return plan.send([b"0", exchange.name.encode(), head + b";1;" + tail])
+
+
 BINDING = Binding("logs", "orders", "queue", "a.#", {"k": "v"})
 ID = b"q6:orders3:a.#1:k2:sv"
 ROWS = [
@@ -76,19 +92,57 @@ ROWS = [
     ),
     Row(
         declare.declare_exchange(Exchange("logs", "topic"), KEYS),
-        {"name": b"logs", "passive": 0, "head": b"t100", "tail": b"-"},
+        {"name": b"logs", "passive": 0, "head": b"t100", "tail": b"-", "state": b"0"},
+    ),
+    Row(
+        declare.declare_exchange(Exchange("logs", "topic"), KEYS, STATE),
+        {"name": b"logs", "passive": 0, "head": b"t100", "tail": b"2:ae", "state": b"7"},
     ),
     Row(
         declare.declare_exchange(Exchange("logs", "fanout", durable=False, internal=True), KEYS, passive=True),
-        {"name": b"logs", "passive": 1, "head": b"f001", "tail": b"-"},
+        {"name": b"logs", "passive": 1, "head": b"f001", "tail": b"-", "state": b"0"},
     ),
     Row(
         declare.declare_queue(Queue("orders", exclusive=True, owner="s1"), "s1", KEYS),
-        {"session": "s1", "name": b"orders", "passive": 0, "exclusive": 1, "head": b"00", "tail": b"0;2:s1"},
+        {
+            "session": "s1",
+            "name": b"orders",
+            "passive": 0,
+            "exclusive": 1,
+            "head": b"00",
+            "tail": b"0;2:s1",
+            "traits": b"",
+            "single": 0,
+            "state": b"0",
+        },
     ),
     Row(
-        declare.declare_queue(Queue("orders", auto_delete=True), "", KEYS, passive=True),
-        {"session": "", "name": b"orders", "passive": 1, "exclusive": 0, "head": b"11", "tail": b"0;0:"},
+        declare.declare_queue(Queue("orders", arguments={"x-single-active-consumer": True}), "", KEYS, STATE),
+        {
+            "session": "",
+            "name": b"orders",
+            "passive": 0,
+            "exclusive": 0,
+            "head": b"10",
+            "tail": b"0;0:24:x-single-active-consumer1:t",
+            "traits": b"6:length2:i56:single1:t",
+            "single": 1,
+            "state": b"7",
+        },
+    ),
+    Row(
+        declare.declare_queue(Queue("orders", auto_delete=True), "", KEYS, STATE, passive=True),
+        {
+            "session": "",
+            "name": b"orders",
+            "passive": 1,
+            "exclusive": 0,
+            "head": b"11",
+            "tail": b"0;0:",
+            "traits": b"",
+            "single": 0,
+            "state": b"7",
+        },
     ),
     Row(
         declare.bind(BINDING, "s1"),
@@ -129,7 +183,10 @@ ROWS = [
     ),
     Row(
         consume.consume(
-            "s1", "c2", "c1", ["q"], [[b"1-0"]], timeout_ms=5, default_ms=9, kind="plain", info={"tag": "t"}
+            *("s1", "c2", "c1", ["q"], [[b"1-0"]]),
+            consume.Options("p", 5, 20, -3, exclusive=True),
+            default_ms=9,
+            info={"tag": "t"},
         ),
         {
             "session": "s1",
@@ -137,17 +194,57 @@ ROWS = [
             "old": "c1",
             "timeout_ms": 5,
             "default_ms": 9,
-            "kind": "plain",
+            "kind": "p",
+            "prefetch": 20,
+            "priority": -3,
+            "exclusive": 1,
             "info": b"3:tag2:st",
         },
         ("q", 1, b"1-0"),
     ),
+    Row(
+        consume.consume("s1", "c1", "", ["q"], [[]], consume.Options("g"), default_ms=9, info={}),
+        {
+            "session": "s1",
+            "consumer": "c1",
+            "old": "",
+            "timeout_ms": 0,
+            "default_ms": 9,
+            "kind": "g",
+            "prefetch": 0,
+            "priority": 0,
+            "exclusive": 0,
+            "info": b"",
+        },
+        ("q", 0),
+    ),
     Row(consume.cancel("c1", ["q"], [[]], keep=True), {"consumer": "c1", "keep": 1}, ("q", 0)),
-    Row(consume.restore("q", b"g3", [ENTRY]), {"name": "q", "incarnation": b"g3"}, (b"envelope", b"body")),
+    Row(consume.restore("q", b"g3", [ENTRY]), {"name": "q", "incarnation": b"g3"}, (b"envelope", b"body", b"1700")),
     Row(
         consume.take("c1", 10, ["q"], [b"g3"], plan=True),
-        {"consumer": "c1", "window": 10, "plan": 1},
+        {"consumer": "c1", "window": 10, "plan": 1, "wait_ms": 0, "bell": b""},
         ("q", b"g3", b"", 0),
+    ),
+    Row(
+        consume.take("c1", 10, ["q"], [b"g3"], wait_ms=500, bell=b"7-0"),
+        {"consumer": "c1", "window": 10, "plan": 0, "wait_ms": 500, "bell": b"7-0"},
+        ("q", b"g3", b"", 0),
+    ),
+    Row(
+        consume.seek("q", b"g3", "me", consume.Place("offset", 5)),
+        {"name": "q", "incarnation": b"g3", "reader": "me", "word": "offset", "value": 5},
+    ),
+    Row(
+        consume.seek("q", b"g3", "", consume.Place()),
+        {"name": "q", "incarnation": b"g3", "reader": "", "word": "next", "value": 0},
+    ),
+    Row(
+        consume.keep_place("q", b"g3", "me", b"5-0"),
+        {"name": "q", "incarnation": b"g3", "reader": "me", "word": "keep", "value": b"5-0"},
+    ),
+    Row(
+        consume.look("q", b"g3"),
+        {"name": "q", "incarnation": b"g3", "reader": "", "word": "look", "value": b""},
     ),
     Row(
         batch().call("c1", ["q"], [b"g3"], again=True, rearm=False),
@@ -168,6 +265,18 @@ ROWS = [
     Row(first(inspect.queues(KEYS)), {"kind": "queues", "cursor": b"0", "limit": inspect.PER_PAGE}),
     Row(first(inspect.bindings(KEYS, ["logs"])), {"kind": "bindings:logs", "cursor": b"0", "limit": inspect.PER_PAGE}),
     Row(inspect.status(), {}),
+    Row(policies.read(), {"verb": "read", "name": b"", "record": b""}),
+    Row(policies.put(STATE.policies[0]), {"verb": "set", "name": "p", "record": check(STATE.policies[0])}),
+    Row(policies.delete("p"), {"verb": "delete", "name": "p", "record": b""}),
+    Row(policies.applied(STATE), {"verb": "applied", "name": b"7", "record": b""}),
+    Row(
+        written_out(STATE, Queue("orders"), Exchange("logs", "topic")),
+        {"state": b"7"},
+        (
+            *(b"q", b"orders", b"10;g1;0;0:", b"6:length2:i5"),
+            *(b"x", b"logs", b"t100;1;-", b"2:ae"),
+        ),
+    ),
 ]
 
 
@@ -222,6 +331,7 @@ def test_plain_replies(decode: Callable[[Any], object], reply: object, value: ob
     [
         ("SESSION_GONE session|s1|it was reaped", SessionGone),
         ("PRODUCER_CLASH lane|l1|another process publishes on it", ProducerClash),
+        ("POLICIES_CHANGED vhost|/|they are others by now", PoliciesChanged),
         ("NOT_FOUND queue|orders|no such queue", NotFound),
         ("ACCESS_REFUSED exchange|e|it is internal", AccessRefused),
         ("RESOURCE_LOCKED queue|q|exclusive", ResourceLocked),

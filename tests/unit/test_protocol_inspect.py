@@ -88,18 +88,25 @@ def test_a_corrupt_row_names_its_key() -> None:
         drive(inspect.queues(KEYS), [[b"0", b"q", b"junk", 0, 0, 0]])
 
 
-def consumer(name: bytes, info: Table, *, timeout_ms: int = 0, managed: int = 0) -> list[bytes]:
+def consumer(
+    name: bytes, info: Table, *, timeout_ms: int = 0, kind: bytes = b"p", prefetch: int = 0, priority: int = 0
+) -> list[bytes]:
     packed = pack_destinations([("queue", b"orders"), ("queue", "é".encode())])
-    record = b"%d;%d;" % (timeout_ms, managed) + netstring(packed) + netstring(b"s1") + encode_table(info)
+    record = (
+        b"%d;%b;%d;%d;" % (timeout_ms, kind, prefetch, priority)
+        + netstring(packed)
+        + netstring(b"s1")
+        + encode_table(info)
+    )
     return [name, record]
 
 
 def test_consumers() -> None:
-    info: Table = {"tag": "ctag", "kind": "plain", "prefetch": 20, "auto_ack": True, "client": "host:1"}
+    info: Table = {"tag": "ctag", "auto_ack": True, "client": "host:1"}
     rows = [
-        *consumer(b"c2", info, timeout_ms=120_000, managed=1),
+        *consumer(b"c2", info, timeout_ms=120_000, kind=b"m", prefetch=20, priority=-3),
         *consumer(b"c1", {}),
-        *consumer(b"g1", {"kind": "get"}),
+        *consumer(b"g1", {}, kind=b"g"),
     ]
     assert drive(inspect.consumers(), [[b"0", *rows]])[1] == [
         inspect.ConsumerInfo(
@@ -110,6 +117,7 @@ def test_consumers() -> None:
             ack_timeout=timedelta(0),
             managed=False,
             prefetch=0,
+            priority=0,
             auto_ack=False,
             client="",
         ),
@@ -121,6 +129,7 @@ def test_consumers() -> None:
             ack_timeout=timedelta(minutes=2),
             managed=True,
             prefetch=20,
+            priority=-3,
             auto_ack=True,
             client="host:1",
         ),

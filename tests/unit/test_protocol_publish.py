@@ -6,9 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rexchange.codec import netstring
-from rexchange.errors import AccessRefused, ContentTooLarge, InvalidArgument, NotFound, ScriptError, Unroutable
-from rexchange.message import Message, encode_envelope
+from rexchange.codec import canonical_table, netstring
+from rexchange.errors import (
+    AccessRefused,
+    ContentTooLarge,
+    InvalidArgument,
+    NotFound,
+    PublishRefused,
+    ScriptError,
+    Unroutable,
+)
+from rexchange.message import Message, encode_envelope, encode_options
 from rexchange.protocol.publish import Group, publish, route
 
 MIB = 1 << 20
@@ -64,8 +72,25 @@ def test_headers_travel_in_the_form_to_match_by_and_their_order_does_not_end_a_r
 
 
 def test_properties_are_no_part_of_the_route() -> None:
-    one, two = Message(b"B", message_id="1"), Message(b"B", message_id="2", priority=5)
+    one, two = Message(b"B", message_id="1"), Message(b"B", message_id="2", priority=0)
     assert group(one, two).args[:5] == [1, "", "", b"", 2]
+
+
+def test_but_those_that_queues_look_at_are_with_the_headers() -> None:
+    same = [Message(b"1", priority=5), Message(b"2", priority=5, message_id="2")]
+    others = [Message(b"3", priority=6), Message(b"4", priority=6, expiration="100"), Message(b"5", headers={"k": "v"})]
+    more = Message(b"6", headers={"k": "v", "CC": ["a"], "BCC": ["b"]})
+    made = group(*same, *others, more)
+    starts = [1, 9, 15, 21, 27]
+    assert made.args[0] == len(starts)
+    assert [made.args[at + 2] for at in starts] == [
+        b"!" + netstring(encode_options(same[0])),
+        b"!" + netstring(encode_options(others[0])),
+        b"!" + netstring(encode_options(others[1])),
+        b"1:k2:sv",
+        b"!" + netstring(encode_options(more)) + canonical_table(more.headers, "headers"),
+    ]
+    assert [made.args[at + 3] for at in starts] == [2, 1, 1, 1, 1]
 
 
 def test_nothing_is_sent_of_a_group_with_a_wrong_message() -> None:
@@ -143,6 +168,30 @@ def test_unroutable_ones_are_named_by_position_exchange_and_key() -> None:
     (error,) = answered(b"!1,3", messages)
     assert isinstance(error, Unroutable)
     assert error.messages == [(1, "logs", "b"), (3, "logs", "é;,")]
+
+
+def full(counts: bytes, *pairs: tuple[int, str]) -> bytes:
+    """The answer for a group of which full queues refused some (lua/lib/counts.lua)."""
+    rows = b"".join(netstring(b"%d" % index) + netstring(queue.encode()) for index, queue in pairs)
+    return b"~" + netstring(netstring(counts) + rows)
+
+
+def test_full_queues_are_named_with_what_the_others_kept() -> None:
+    (error,) = answered(full(b"0,2", (0, "orders"), (1, "é;~-")), [to("a"), to("b")])
+    assert isinstance(error, PublishRefused)
+    assert error.counts == [0, 2]
+    assert error.refused == [(0, "orders"), (1, "é;~-")]
+
+
+@pytest.mark.parametrize("position", [0, 1, 2])
+def test_full_queues_stand_anywhere_among_the_answers(position: int) -> None:
+    answers = [b"=1", b"+2,0"]
+    answers.insert(position, full(b"0", (0, "a;b")))
+    found = answered(b";".join(answers), *[[to("a")]] * 3)
+    error = found.pop(position)
+    assert isinstance(error, PublishRefused)
+    assert error.refused == [(0, "a;b")]
+    assert found == [[1], [2, 0]]
 
 
 def refused(code: str, exchange: str, message: str) -> bytes:

@@ -20,7 +20,7 @@ from rexchange.records import (
     pack_destinations,
     unpack_destinations,
 )
-from rexchange.topology import Binding, Exchange, Queue
+from rexchange.topology import DELAYED, TYPES, Binding, Exchange, Queue
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r\n"), min_size=1, max_size=60)
 TABLES = st.dictionaries(NAMES, st.none() | st.booleans() | st.integers(-100, 100) | NAMES, max_size=4)
@@ -29,7 +29,8 @@ MINE = Queue("orders", exclusive=True, owner="mine")
 
 @given(
     name=NAMES,
-    kind=st.sampled_from(["direct", "fanout", "topic", "headers"]),
+    kind=st.sampled_from(TYPES),
+    delayed=st.sampled_from([name for name in TYPES if name != DELAYED]),
     flags=st.tuples(st.booleans(), st.booleans(), st.booleans()),
     arguments=TABLES,
     alternate=st.none() | NAMES | st.just(""),
@@ -37,11 +38,14 @@ MINE = Queue("orders", exclusive=True, owner="mine")
 def test_an_exchange_comes_back_from_its_record(
     name: str,
     kind: str,
+    delayed: str,
     flags: tuple[bool, bool, bool],
     arguments: dict[str, FieldValue],
     alternate: str | None,
 ) -> None:
     arguments.pop("alternate-exchange", None)
+    if kind == DELAYED:
+        arguments["x-delayed-type"] = delayed
     exchange = Exchange(name, kind, *flags, exchange_arguments(arguments, alternate_exchange=alternate))
     head, tail = encode_exchange(exchange)
     assert decode_exchange(name.encode(), head + b";17;" + tail, key=b"key") == exchange
@@ -52,6 +56,34 @@ def test_the_record_of_an_exchange() -> None:
     assert encode_exchange(Exchange("logs", "topic")) == (b"t100", b"-")
     exchange = Exchange("logs", "fanout", False, True, True, {"alternate-exchange": b"ae"})
     assert encode_exchange(exchange) == (b"f011", b"2:ae18:alternate-exchange3:bae")
+
+
+@pytest.mark.parametrize(
+    ("kind", "letter"),
+    [
+        ("direct", b"d"),
+        ("fanout", b"f"),
+        ("topic", b"t"),
+        ("headers", b"h"),
+        ("x-consistent-hash", b"c"),
+        ("x-modulus-hash", b"m"),
+        ("x-random", b"r"),
+        ("x-recent-history", b"y"),
+    ],
+)
+def test_every_type_has_a_letter_and_a_delaying_exchange_that_of_what_it_routes_by(kind: str, letter: bytes) -> None:
+    assert encode_exchange(Exchange("logs", kind)) == (letter + b"100", b"-")
+    for value in (kind, kind.encode()):
+        exchange = Exchange("logs", DELAYED, True, False, True, {"x-delayed-type": value})
+        head, tail = encode_exchange(exchange)
+        assert (head, tail) == (letter + b"101D", b"-" + encode_table(exchange.arguments))
+        assert decode_exchange(b"logs", head + b";1;" + tail, key=b"key") == exchange
+
+
+def test_the_alternate_exchange_of_a_policy_stands_in_the_record_where_there_is_none_of_its_own() -> None:
+    assert encode_exchange(Exchange("logs", "topic"), "ae") == (b"t100", b"2:ae")
+    own = Exchange("logs", "topic", arguments={"alternate-exchange": "own"})
+    assert encode_exchange(own, "ae") == encode_exchange(own) == (b"t100", b"3:own18:alternate-exchange4:sown")
 
 
 @given(
@@ -142,7 +174,19 @@ def test_a_binding_is_the_same_whatever_the_order_of_its_arguments() -> None:
 
 
 @pytest.mark.parametrize(
-    "record", [b"", b"t100", b"t100;1", b"x100;1;-", b"t10;1;-", b"t102;1;-", b"t100;1;5:ae", b"t100;1;-junk"]
+    "record",
+    [
+        b"",
+        b"t100",
+        b"t100;1",
+        b"x100;1;-",
+        b"t10;1;-",
+        b"t102;1;-",
+        b"t100;1;5:ae",
+        b"t100;1;-junk",
+        b"t100d;1;-",
+        b"t100;one;-",
+    ],
 )
 def test_a_corrupt_record_of_an_exchange_is_lost_topology_that_names_the_key(record: bytes) -> None:
     with pytest.raises(TopologyLost, match=r"rx:\{/\}:exchanges is corrupt") as caught:
@@ -152,7 +196,17 @@ def test_a_corrupt_record_of_an_exchange_is_lost_topology_that_names_the_key(rec
 
 @pytest.mark.parametrize(
     "record",
-    [b"", b"10;1;0", b"1;1;0;0:", b"100;1;0;0:", b"1x;1;0;0:", b"10;1;0;9:a", b"10;1;0;0:junk", b"10;\xff;0;0:"],
+    [
+        b"",
+        b"10;1;0",
+        b"1;1;0;0:",
+        b"100;1;0;0:",
+        b"1x;1;0;0:",
+        b"10;1;0;9:a",
+        b"10;1;0;0:junk",
+        b"10;\xff;0;0:",
+        b"10;1;five;0:",
+    ],
 )
 def test_a_corrupt_record_of_a_queue_is_lost_topology_that_names_the_key(record: bytes) -> None:
     with pytest.raises(TopologyLost, match=r"queue 'orders' in rx:\{/\}:queues is corrupt"):

@@ -1,14 +1,20 @@
 """Names, types and equivalence of exchanges, queues and bindings (docs/semantics.md)."""
 
+from typing import Any
+
 import pytest
 
+from rexchange.codec import FieldValue
 from rexchange.errors import AccessRefused, InvalidArgument, NotSupported, PreconditionFailed, ResourceLocked
 from rexchange.topology import (
     PREDECLARED,
+    TYPES,
     Exchange,
     Queue,
+    check_exchange,
     check_name,
     check_new_name,
+    check_queue,
     check_type,
     check_vhost,
     compare_exchange,
@@ -71,8 +77,9 @@ def test_what_every_vhost_has() -> None:
 
 
 def test_exchange_types() -> None:
-    for name in ("direct", "fanout", "topic", "headers"):
+    for name in TYPES:
         check_type(name)
+    assert {"direct", "fanout", "topic", "headers"} < {*TYPES}
 
 
 def test_an_unknown_type_is_406() -> None:
@@ -81,26 +88,90 @@ def test_an_unknown_type_is_406() -> None:
     assert (caught.value.name, caught.value.argument, caught.value.current) == ("logs", "type", "topics")
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "x-delayed-message",
-        "x-consistent-hash",
-        "x-modulus-hash",
-        "x-random",
-        "x-local-random",
-        "x-recent-history",
-        "x-federation-upstream",
-    ],
-)
-def test_a_type_of_a_plugin_is_not_supported(name: str) -> None:
-    with pytest.raises(NotSupported, match=name):
-        check_type(name)
+@pytest.mark.parametrize("name", ["x-local-random", "x-federation-upstream"])
+def test_a_type_that_only_rabbitmq_has_is_not_supported(name: str) -> None:
+    with pytest.raises(NotSupported, match=name) as caught:
+        check_type(name, "logs")
+    assert (caught.value.name, caught.value.argument, caught.value.wanted) == ("logs", "type", name)
 
 
 def test_a_type_that_is_no_text_is_an_invalid_argument() -> None:
     with pytest.raises(InvalidArgument):
         check_type(None)
+
+
+# --- what goes with a type
+
+
+@pytest.mark.parametrize(
+    ("type_name", "arguments"),
+    [
+        ("direct", {"x-delayed-type": 5, "x-recent-history-length": 0, "hash-property": "type"}),
+        ("x-delayed-message", {"x-delayed-type": "topic"}),
+        ("x-delayed-message", {"x-delayed-type": b"x-random"}),
+        ("x-recent-history", {}),
+        ("x-recent-history", {"x-recent-history-length": 1}),
+        ("x-consistent-hash", {}),
+        ("x-consistent-hash", {"hash-header": "tenant"}),
+        ("x-consistent-hash", {"hash-property": "message_id"}),
+        ("x-consistent-hash", {"hash-property": b"correlation_id"}),
+        ("x-consistent-hash", {"hash-property": "timestamp"}),
+    ],
+)
+def test_arguments_that_go_with_a_type(type_name: str, arguments: dict[str, FieldValue]) -> None:
+    check_exchange(Exchange("logs", type_name, arguments=arguments))
+
+
+@pytest.mark.parametrize(
+    ("type_name", "arguments", "argument"),
+    [
+        ("x-delayed-message", {}, "x-delayed-type"),
+        ("x-delayed-message", {"x-delayed-type": 5}, "x-delayed-type"),
+        ("x-delayed-message", {"x-delayed-type": "topics"}, "x-delayed-type"),
+        ("x-delayed-message", {"x-delayed-type": "x-delayed-message"}, "x-delayed-type"),
+        ("x-recent-history", {"x-recent-history-length": 0}, "x-recent-history-length"),
+        ("x-recent-history", {"x-recent-history-length": True}, "x-recent-history-length"),
+        ("x-recent-history", {"x-recent-history-length": "5"}, "x-recent-history-length"),
+        ("x-consistent-hash", {"hash-header": "tenant", "hash-property": "message_id"}, "hash-property"),
+        ("x-consistent-hash", {"hash-property": "type"}, "hash-property"),
+        ("x-consistent-hash", {"hash-property": 5}, "hash-property"),
+    ],
+)
+def test_arguments_that_a_type_cannot_have_are_406(
+    type_name: str, arguments: dict[str, FieldValue], argument: str
+) -> None:
+    with pytest.raises(PreconditionFailed) as caught:
+        check_exchange(Exchange("logs", type_name, arguments=arguments))
+    assert (caught.value.kind, caught.value.name, caught.value.argument) == ("exchange", "logs", argument)
+    assert caught.value.current == arguments.get(argument)
+
+
+def test_a_classic_queue_may_have_any_flags_and_no_name() -> None:
+    for arguments in ({}, {"x-queue-type": "classic"}, {"x-queue-type": b"classic"}):
+        check_queue(Queue("q", durable=False, exclusive=True, auto_delete=True, arguments=arguments), named=False)
+
+
+@pytest.mark.parametrize("kind", ["quorum", b"quorum", "stream"])
+@pytest.mark.parametrize(
+    ("flags", "argument"),
+    [({"durable": False}, "durable"), ({"exclusive": True}, "exclusive"), ({"auto_delete": True}, "auto_delete")],
+)
+def test_quorum_queues_and_streams_are_durable_shared_and_kept(
+    kind: FieldValue, flags: dict[str, Any], argument: str
+) -> None:
+    arguments = {"x-queue-type": kind}
+    check_queue(Queue("orders", arguments=arguments), named=True)
+    with pytest.raises(PreconditionFailed) as caught:
+        check_queue(Queue("orders", arguments=arguments, **flags), named=True)
+    assert (caught.value.kind, caught.value.name, caught.value.argument) == ("queue", "orders", argument)
+    assert caught.value.current is flags[argument]
+
+
+def test_quorum_queues_and_streams_are_named_by_their_user() -> None:
+    for kind in ("quorum", "stream"):
+        with pytest.raises(PreconditionFailed, match="a name of your own") as caught:
+            check_queue(Queue("amq.gen-1", arguments={"x-queue-type": kind}), named=False)
+        assert caught.value.argument == "name"
 
 
 # --- equivalence

@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 
 from rexchange import AsyncBroker, AsyncDelivery, Message
-from rexchange.errors import ConsumerCancelled, InvalidArgument, NotFound, NotSupported
+from rexchange.codec import Table
+from rexchange.errors import ConsumerCancelled, InvalidArgument, NotFound, PreconditionFailed
 from rexchange.testing import async_wait_until
 from tests.conformance.async_.support import Background, Connect, is_waiting
 
@@ -270,17 +271,19 @@ async def test_a_negative_timeout_is_refused(broker: AsyncBroker) -> None:
         broker.consume("q", timeout=-1)
 
 
-async def test_a_consumer_priority_is_refused_and_not_ignored(broker: AsyncBroker) -> None:
-    with pytest.raises(NotSupported):
-        broker.consume("q", arguments={"x-priority": 5})
+@pytest.mark.parametrize("wrong", [{"x-priority": "5"}, {"x-stream-offset": "begin"}, {"x-consumer-timeout": 0}])
+async def test_an_argument_that_rabbitmq_refuses_is_a_failed_precondition(broker: AsyncBroker, wrong: Table) -> None:
+    with pytest.raises(PreconditionFailed):
+        broker.consume("q", arguments=wrong)
 
 
 async def test_a_consumer_is_listed_while_it_lives(broker: AsyncBroker) -> None:
     await broker.declare_queue("q")
 
-    async with broker.consume("q", tag="mine", auto_ack=False, prefetch=7) as consumer:
+    async with broker.consume("q", tag="mine", auto_ack=False, prefetch=7, priority=-3) as consumer:
         (listed,) = await broker.consumers()
         assert (listed.tag, listed.queues, listed.prefetch, listed.auto_ack) == ("mine", ["q"], 7, False)
+        assert listed.priority == -3
         assert consumer.tag == "mine"
 
     assert await broker.consumers() == []

@@ -154,7 +154,9 @@ async def test_an_unknown_type_is_a_failed_precondition(broker: AsyncBroker) -> 
 
 async def test_a_type_that_only_rabbitmq_has_is_not_supported(broker: AsyncBroker) -> None:
     with pytest.raises(NotSupported):
-        await broker.declare_exchange("x", "x-consistent-hash")
+        await broker.declare_exchange("x", "x-local-random")
+
+    assert "x" not in {exchange.name for exchange in await broker.exchanges()}
 
 
 @pytest.mark.parametrize("arguments", [{"alternate-exchange": 5}, {"alternate-exchange": None}])

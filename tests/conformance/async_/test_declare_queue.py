@@ -128,6 +128,9 @@ async def test_passive_does_not_check_what_it_does_not_compare(broker: AsyncBrok
         {"x-overflow": "drop-tail"},
         {"x-dead-letter-routing-key": "k"},
         {"x-queue-type": "clasic"},
+        {"x-queue-type": "quorum", "x-max-priority": 5},
+        {"x-queue-type": "stream", "x-message-ttl": 5},
+        {"x-max-age": "7D"},
     ],
 )
 async def test_a_value_that_rabbitmq_refuses_is_a_failed_precondition(broker: AsyncBroker, arguments: Table) -> None:
@@ -137,7 +140,7 @@ async def test_a_value_that_rabbitmq_refuses_is_a_failed_precondition(broker: As
     assert await broker.queues() == []
 
 
-@pytest.mark.parametrize("arguments", [{"x-message-ttl": 5}, {"x-queue-type": "quorum"}, {"x-max-priority": 5}])
+@pytest.mark.parametrize("arguments", [{"x-delayed-retry-type": "all"}, {"x-delayed-retry-min": 5}])
 async def test_a_feature_that_is_missing_is_refused_and_not_ignored(broker: AsyncBroker, arguments: Table) -> None:
     with pytest.raises(NotSupported):
         await broker.declare_queue("q", arguments=arguments)
@@ -259,6 +262,7 @@ async def test_purging_a_missing_queue_is_not_found(broker: AsyncBroker) -> None
 
 async def test_an_exclusive_queue_is_locked_for_everybody_else(broker: AsyncBroker, connect: Connect) -> None:
     await broker.declare_queue("mine", exclusive=True)
+    await broker.bind("mine", "amq.topic", "#")
     other = await connect()
 
     for attempt in (
@@ -274,6 +278,9 @@ async def test_an_exclusive_queue_is_locked_for_everybody_else(broker: AsyncBrok
     ):
         with pytest.raises(ResourceLocked):
             await attempt()
+
+    assert len(await broker.bindings("amq.topic")) == 1
+    await other.unbind("mine", "amq.topic", "not.bound")  # as in RabbitMQ: there is nothing to protect
 
 
 async def test_anybody_may_publish_to_an_exclusive_queue(broker: AsyncBroker, connect: Connect) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rexchange import AsyncBroker, Message, Properties
-from rexchange.errors import InvalidArgument, NotSupported, PreconditionFailed
+from rexchange.errors import InvalidArgument, PreconditionFailed
 from rexchange.testing import async_messages
 
 WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -137,9 +137,10 @@ async def test_a_body_that_is_no_json_says_so(broker: AsyncBroker) -> None:
         ({"no_such_property": "x"}, InvalidArgument),
         ({"expiration": 60_000}, InvalidArgument),
         ({"expiration": "5 "}, PreconditionFailed),
-        ({"expiration": "60000"}, NotSupported),
-        ({"headers": {"CC": ["other"]}}, NotSupported),
-        ({"headers": {"BCC": ["other"]}}, NotSupported),
+        ({"expiration": "-1"}, PreconditionFailed),
+        ({"headers": {"CC": "other"}}, PreconditionFailed),
+        ({"headers": {"BCC": 5}}, PreconditionFailed),
+        ({"headers": {"CC": ["k" * 256]}}, InvalidArgument),
     ],
 )
 async def test_what_amqp_cannot_say_is_refused(broker: AsyncBroker, wrong: Any, error: type[Exception]) -> None:

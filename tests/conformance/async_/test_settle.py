@@ -257,8 +257,8 @@ async def test_a_nack_whose_reply_was_lost_does_not_take_away_what_came_again(
         roundtrip = wire.roundtrip
         again: list[AsyncDelivery] = []
 
-        async def cut_once(commands: Sequence[Sequence[Arg]]) -> list[Reply]:
-            replies = await roundtrip(commands)
+        async def cut_once(commands: Sequence[Sequence[Arg]], within: float) -> list[Reply]:
+            replies = await roundtrip(commands, within)
             if not again:
                 again.append(await anext(consumer))
                 raise ConnectionLost(redis.ConnectionError("cut"), sent=True)

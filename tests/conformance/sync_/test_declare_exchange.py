@@ -153,7 +153,9 @@ def test_an_unknown_type_is_a_failed_precondition(broker: Broker) -> None:
 
 def test_a_type_that_only_rabbitmq_has_is_not_supported(broker: Broker) -> None:
     with pytest.raises(NotSupported):
-        broker.declare_exchange("x", "x-consistent-hash")
+        broker.declare_exchange("x", "x-local-random")
+
+    assert "x" not in {exchange.name for exchange in broker.exchanges()}
 
 
 @pytest.mark.parametrize("arguments", [{"alternate-exchange": 5}, {"alternate-exchange": None}])

@@ -127,6 +127,9 @@ def test_passive_does_not_check_what_it_does_not_compare(broker: Broker) -> None
         {"x-overflow": "drop-tail"},
         {"x-dead-letter-routing-key": "k"},
         {"x-queue-type": "clasic"},
+        {"x-queue-type": "quorum", "x-max-priority": 5},
+        {"x-queue-type": "stream", "x-message-ttl": 5},
+        {"x-max-age": "7D"},
     ],
 )
 def test_a_value_that_rabbitmq_refuses_is_a_failed_precondition(broker: Broker, arguments: Table) -> None:
@@ -136,7 +139,7 @@ def test_a_value_that_rabbitmq_refuses_is_a_failed_precondition(broker: Broker, 
     assert broker.queues() == []
 
 
-@pytest.mark.parametrize("arguments", [{"x-message-ttl": 5}, {"x-queue-type": "quorum"}, {"x-max-priority": 5}])
+@pytest.mark.parametrize("arguments", [{"x-delayed-retry-type": "all"}, {"x-delayed-retry-min": 5}])
 def test_a_feature_that_is_missing_is_refused_and_not_ignored(broker: Broker, arguments: Table) -> None:
     with pytest.raises(NotSupported):
         broker.declare_queue("q", arguments=arguments)
@@ -258,6 +261,7 @@ def test_purging_a_missing_queue_is_not_found(broker: Broker) -> None:
 
 def test_an_exclusive_queue_is_locked_for_everybody_else(broker: Broker, connect: Connect) -> None:
     broker.declare_queue("mine", exclusive=True)
+    broker.bind("mine", "amq.topic", "#")
     other = connect()
 
     for attempt in (
@@ -273,6 +277,9 @@ def test_an_exclusive_queue_is_locked_for_everybody_else(broker: Broker, connect
     ):
         with pytest.raises(ResourceLocked):
             attempt()
+
+    assert len(broker.bindings("amq.topic")) == 1
+    other.unbind("mine", "amq.topic", "not.bound")  # as in RabbitMQ: there is nothing to protect
 
 
 def test_anybody_may_publish_to_an_exclusive_queue(broker: Broker, connect: Connect) -> None:

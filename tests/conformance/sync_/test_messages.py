@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rexchange import Broker, Message, Properties
-from rexchange.errors import InvalidArgument, NotSupported, PreconditionFailed
+from rexchange.errors import InvalidArgument, PreconditionFailed
 from rexchange.testing import messages
 
 WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -138,9 +138,10 @@ def test_a_body_that_is_no_json_says_so(broker: Broker) -> None:
         ({"no_such_property": "x"}, InvalidArgument),
         ({"expiration": 60_000}, InvalidArgument),
         ({"expiration": "5 "}, PreconditionFailed),
-        ({"expiration": "60000"}, NotSupported),
-        ({"headers": {"CC": ["other"]}}, NotSupported),
-        ({"headers": {"BCC": ["other"]}}, NotSupported),
+        ({"expiration": "-1"}, PreconditionFailed),
+        ({"headers": {"CC": "other"}}, PreconditionFailed),
+        ({"headers": {"BCC": 5}}, PreconditionFailed),
+        ({"headers": {"CC": ["k" * 256]}}, InvalidArgument),
     ],
 )
 def test_what_amqp_cannot_say_is_refused(broker: Broker, wrong: Any, error: type[Exception]) -> None:

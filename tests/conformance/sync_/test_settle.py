@@ -250,8 +250,8 @@ def test_a_nack_whose_reply_was_lost_does_not_take_away_what_came_again(
         roundtrip = wire.roundtrip
         again: list[Delivery] = []
 
-        def cut_once(commands: Sequence[Sequence[Arg]]) -> list[Reply]:
-            replies = roundtrip(commands)
+        def cut_once(commands: Sequence[Sequence[Arg]], within: float) -> list[Reply]:
+            replies = roundtrip(commands, within)
             if not again:
                 again.append(next(consumer))
                 raise ConnectionLost(redis.ConnectionError("cut"), sent=True)

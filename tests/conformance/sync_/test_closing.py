@@ -1,0 +1,108 @@
+# Generated from tests/conformance/async_/test_closing.py by `python tools/unasync.py`. Do not edit.
+"""Closing where the server is away: about a second for all that a Broker has, and the reaper does the rest."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from rexchange import Broker, Consumer, Message
+from rexchange.testing import messages, wait_until
+from tests.conformance.sync_.support import Background, Connect, is_waiting
+from tests.support.faults import Faults, reap
+
+COUNT = 10
+
+
+@pytest.fixture
+def doomed(url: str, vhost: str) -> Iterator[Broker]:
+    """Yield a broker with a queue of some messages; its session is reaped in the end."""
+    broker = Broker(url, vhost=vhost, retry_timeout=timedelta(seconds=20))
+    broker.declare_queue("q")
+    broker.publish_many([Message(b"%d" % number, routing_key="q") for number in range(COUNT)])
+    yield broker
+    assert broker._link.closed
+
+
+def holding(broker: Broker) -> Consumer:
+    """Return a consumer that holds and acknowledges a message, and has read more."""
+    consumer = broker.consume("q", auto_ack=False, prefetch=3)
+    delivery = consumer.next()
+    assert delivery is not None
+    delivery.ack()
+    return consumer
+
+
+def test_a_server_that_is_away_does_not_keep_a_broker_from_closing(
+    doomed: Broker, connect: Connect, url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    faults = Faults(doomed)
+    for _ in range(2):
+        holding(doomed)
+    faults.away = True
+    wait_until(lambda: doomed.counters.retries > 1)  # the acks, in the background
+    session = doomed._session.id
+
+    start = time.monotonic()
+    doomed.close()
+
+    assert time.monotonic() - start < 4
+    assert "could not give back its deliveries now" in caplog.text
+    doomed._session.id = session
+    reap(url, doomed)
+    assert len(messages(connect(), "q")) > COUNT - 3
+
+
+def test_nor_does_a_read_that_is_under_way(doomed: Broker, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rexchange._sync.link.CLOSE_S", 0.3)
+    monkeypatch.setattr("rexchange._sync.consumer.CLOSE_S", 0.3)
+    faults = Faults(doomed)
+    consumer = doomed.consume("q", prefetch=COUNT)
+    for _ in range(COUNT):
+        consumer.next()
+    reading = Background(consumer.next)
+    wait_until(lambda: is_waiting(consumer))
+    faults.away = True
+    session = doomed._session.id
+
+    start = time.monotonic()
+    doomed.close()
+
+    assert time.monotonic() - start < 4
+    doomed._session.id = session
+    reap(url, doomed)
+    wait_until(lambda: reading.done)
+
+
+def test_a_consumer_gives_up_after_one_retry_timeout_and_not_after_several(connect: Connect) -> None:
+    broker = connect(retry_timeout=timedelta(seconds=0.8))
+    broker.declare_queue("q")
+    broker.publish(b"1", routing_key="q")
+    broker.publish(b"2", routing_key="q")
+    consumer = holding(broker)
+    faults = Faults(broker)
+    faults.away = True
+
+    start = time.monotonic()
+    consumer.close()
+
+    assert time.monotonic() - start < 1.6
+    faults.away = False
+    broker.declare_queue("q")
+
+
+def test_a_server_that_answers_is_given_all_the_time_it_needs(
+    doomed: Broker, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rexchange._sync.link.CLOSE_S", 0.2)
+    faults = Faults(doomed)
+    for _ in range(3):
+        holding(doomed)
+    faults.during("cancel", lambda: time.sleep(0.15), times=6)
+
+    doomed.close()
+
+    assert len(messages(connect(), "q")) == COUNT - 3
