@@ -233,9 +233,16 @@ class Unroutable(PublishError):
     def __init__(self, messages: Iterable[tuple[int, str, str]]) -> None:
         """Take (position in the call, exchange, routing key) of each."""
         self.messages = [UnroutableMessage(*message) for message in messages]
-        shown = self.messages[:_SHOWN_MESSAGES]
-        listed = ", ".join(f"#{m.position} (exchange {m.exchange!r}, key {m.routing_key!r})" for m in shown)
-        more = f" and {len(self.messages) - len(shown)} more" if len(self.messages) > len(shown) else ""
+        ways: dict[tuple[str, str], list[int]] = {}
+        for position, exchange, key in self.messages:
+            ways.setdefault((exchange, key), []).append(position)
+        shown = list(ways.items())[:_SHOWN_MESSAGES]
+        listed = ", ".join(
+            f"#{at[0]}{f' and {len(at) - 1} like it' if len(at) > 1 else ''} (exchange {exchange!r}, key {key!r})"
+            for (exchange, key), at in shown
+        )
+        rest = len(self.messages) - sum(len(at) for _, at in shown)
+        more = f" and {rest} more" if rest else ""
         super().__init__(f"mandatory messages reach no queue, so nothing was published: {listed}{more}")
 
 

@@ -11,6 +11,13 @@ function M.alarm(prefix, at_ms)
   end
 end
 
+--- Wakes one of those who wait, whatever the last run announced: one who goes may have got the token, and not have acted on it.
+-- Call it after a write.
+function M.rouse(prefix)
+  redis.call("HDEL", prefix .. "vhost", "alarm")
+  redis.call("XADD", prefix .. "alarm", "NOMKSTREAM", "MAXLEN", 1, "*", "t", "1")
+end
+
 --- Sees to it that a queue is visited at `at_ms` or before. Call it after a write: at maxmemory it must not be the first.
 function M.plan(prefix, name, at_ms)
   if redis.call("ZADD", prefix .. "due", "LT", "CH", clock.text(at_ms), name) == 1 then

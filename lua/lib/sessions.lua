@@ -47,6 +47,7 @@ function M.reap(prefix, session, budget)
   redis.call("ZREM", prefix .. "sessions", session)
   if redis.call("EXISTS", prefix .. "alarm") == 1 then
     redis.call("XGROUP", "DELCONSUMER", prefix .. "alarm", "g", session)
+    require("lib.due").rouse(prefix)
   end
   return given, true
 end

@@ -167,8 +167,9 @@ class AsyncConsumer:
         if self._closed:
             return
         deadline = self._link.deadline()
+        # All goes back in one step below. In two, the next consumer would have its turn before these are back.
+        self._reading_ended = True
         await self._cancel(deadline)
-        await self._end_reading(deadline)
         self._closed = True
         self._taken_back()
         await self._flusher.close(self._link.left(deadline))

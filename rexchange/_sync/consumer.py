@@ -168,8 +168,9 @@ class Consumer:
         if self._closed:
             return
         deadline = self._link.deadline()
+        # All goes back in one step below. In two, the next consumer would have its turn before these are back.
+        self._reading_ended = True
         self._cancel(deadline)
-        self._end_reading(deadline)
         self._closed = True
         self._taken_back()
         self._flusher.close(self._link.left(deadline))

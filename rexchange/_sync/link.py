@@ -351,7 +351,8 @@ class Link:
                 self._given_up = time.monotonic() + pause >= self._last
                 raise failures.translate(failure, self.address, outcome) from failure
             if attempt == 1:
-                _log.warning("%s: %s; trying again for up to %.0f s", self.address.display, failure, left)
+                message = "%s: %s; trying again for up to %.2g s"
+                _log.warning(message, self.address.display, failure, left, extra={"trying_again": True})
             self.counters.retries += 1
             io.sleep(pause)
 

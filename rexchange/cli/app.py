@@ -17,10 +17,13 @@ from rexchange.cli.topology import register as register_topology
 
 _EPILOG = (
     "[bold]Exit codes[/bold]  0 done · 1 refused or failed · 2 wrong usage · 3 nothing there (get, consume: no "
-    "message; route: no queue) · 130 interrupted\n\n"
+    "message; route: no queue) · 130 interrupted · 143 told to end (SIGTERM); both in order\n\n"
     "[bold]Environment[/bold]  REXCHANGE_URL, REXCHANGE_VHOST, REXCHANGE_RETRY_TIMEOUT and every other setting of the "
     "library; an option wins over the environment. --url, --vhost and --json may stand before or after the command.\n\n"
-    "[bold]First steps[/bold]  rexchange demo · rexchange declare queue mail · rexchange publish '' mail hello · "
+    "[bold]First steps[/bold], a command a line:\n\n"
+    "rexchange demo\n\n"
+    "rexchange declare queue mail\n\n"
+    "rexchange publish '' mail hello\n\n"
     "rexchange get mail"
 )
 

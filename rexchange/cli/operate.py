@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rexchange.cli import values
-from rexchange.cli.run import ExitCode, Run, command
+from rexchange.cli.run import PING_TIMEOUT, ExitCode, Run, command
 from rexchange.cli.values import HEADERS
 
 if TYPE_CHECKING:
@@ -90,8 +90,9 @@ def ping(run: Run) -> None:
     from rexchange.cli.output import count, pairs, plain  # noqa: PLC0415
     from rexchange.server.facts import judge  # noqa: PLC0415
 
-    with run.broker() as broker:
+    with run.broker(PING_TIMEOUT) as broker:
         facts, status = broker.server(), broker.status()
+        consumers = len(broker.consumers())  # the status counts what only gets, too
         latency_ms = _latency_ms(broker)
         address, vhost = broker.address, broker.vhost
     warnings = judge(facts, strict=False)
@@ -102,6 +103,7 @@ def ping(run: Run) -> None:
         "latency_ms": round(latency_ms, 3),
         "server": {**plain(facts), "version": version},
         **plain(status),
+        "consumers": consumers,
         "warnings": warnings,
     }
     rows = [
@@ -119,7 +121,7 @@ def ping(run: Run) -> None:
                 for number, noun in (
                     (status.exchanges, "exchange"),
                     (status.queues, "queue"),
-                    (status.consumers, "consumer"),
+                    (consumers, "consumer"),
                 )
             ),
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,10 +57,10 @@ def publish(  # noqa: PLR0913 - each has a default
 
     It is in its queues when this returns.
 
-    Example: [bold]rexchange publish events user.42.created '{"id": 42}' -p content_type=application/json[/bold]
+    Example: [bold]rexchange publish events user.42.created '{"id": 42}'[/bold]
     """
     if [body, file, lines].count(None) != 2:  # noqa: PLR2004 - of three, two are not given
-        raise typer.BadParameter("give one of BODY, --file and --lines; - as BODY reads standard input")
+        raise typer.BadParameter(_which_body(exchange, key, none=body is file is lines))
     if lines is not None and str(lines) != "-" and not lines.exists():
         raise typer.BadParameter(f"file {str(lines)!r} does not exist", param_hint="'--lines'")
     common: dict[str, Any] = {
@@ -75,6 +76,14 @@ def publish(  # noqa: PLR0913 - each has a default
             return
         (reached,) = broker.publish_many([_message(read_body(body, file), common)])
     _report(run, 1, reached, reached == 0)
+
+
+def _which_body(exchange: str, key: str, *, none: bool) -> str:
+    wanted = "give one of BODY, --file and --lines; - as BODY reads standard input"
+    if not (none and exchange):
+        return wanted
+    # Two words may well be meant as a queue and a body.
+    return f"{wanted}. To a queue: {shlex.join(['rexchange', 'publish', '', exchange, key])}"
 
 
 def message_properties(items: Iterable[str] | None, expiration: float | None, priority: int | None) -> dict[str, Any]:
@@ -129,6 +138,8 @@ def _publish_lines(run: Run, broker: Broker, path: Path, common: dict[str, Any])
             reached += sum(counts)
             unroutable += counts.count(0)
             advance(taken, published)
+    if not published:
+        run.note(f"no lines in {'standard input' if str(path) == '-' else str(path)!r}: nothing to publish")
     _report(run, published, reached, unroutable)
 
 

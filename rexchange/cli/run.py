@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from rexchange import errors
+from rexchange.cli.hints import hint
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -61,6 +62,8 @@ VERBOSE = Annotated[
 
 # The library goes on for 30 s, for a server that restarts; a person at a terminal wants to know sooner.
 _RETRY_TIMEOUT = timedelta(seconds=5)
+# `ping` asks just whether it answers.
+PING_TIMEOUT = timedelta(seconds=1)
 
 
 class ExitCode(IntEnum):
@@ -110,15 +113,18 @@ class Run:
         """Return a run with other options."""
         return Run(replace(self.options, **changes))
 
-    def broker(self, **settings: object) -> Broker:
-        """Return a Broker for `with`. Raises InvalidArgument; `settings` are those of the library, None: not given."""
+    def broker(self, patience: timedelta = _RETRY_TIMEOUT, **settings: object) -> Broker:
+        """Return a Broker for `with`. Raises InvalidArgument; `settings` are those of the library, None: not given.
+
+        `patience`: it goes on for so long to reach the server, where the user did not say.
+        """
         from rexchange import Broker  # noqa: PLC0415 - help and completion need not wait for the library to load
         from rexchange.settings import load  # noqa: PLC0415
 
         given = {"vhost": self.options.vhost, "retry_timeout": self.options.retry_timeout, **settings}
         loaded = load(**given)
         if "retry_timeout" not in loaded.model_fields_set:
-            loaded = load(**{**given, "retry_timeout": _RETRY_TIMEOUT})
+            loaded = load(**{**given, "retry_timeout": patience})
         return Broker(self.options.url, settings=loaded)
 
     def show(self, data: object, *lines: RenderableType) -> None:
@@ -197,29 +203,13 @@ def _explained(run: Run) -> Generator[None]:
     except errors.InvalidArgument as error:
         run.fail(str(error), code=ExitCode.USAGE)
     except errors.RexchangeError as error:
-        run.fail(str(error), _hint(error))
+        run.fail(str(error), hint(error))
     except BrokenPipeError:
         raise  # Typer knows what to do: whoever read our output has gone
     except OSError as error:
         run.fail(f"{error.filename or 'file'}: {error.strerror or error}")
     except KeyboardInterrupt:
         raise typer.Exit(ExitCode.INTERRUPTED) from None
-
-
-def _hint(error: errors.RexchangeError) -> str:
-    if isinstance(error, errors.NotFound) and error.kind in ("queue", "exchange"):
-        return f"`rexchange list {error.kind}s` shows what is there, `rexchange declare {error.kind}` makes one"
-    if isinstance(error, errors.ServerRefused):
-        return ""
-    if isinstance(error, errors.BrokerConnectionError) and "://" in error.address:
-        return "is the server running there? --url or REXCHANGE_URL says where it is"
-    if isinstance(error, errors.Unroutable):
-        return "`rexchange route EXCHANGE KEY` shows where a message would go"
-    if isinstance(error, errors.AccessRefused) and error.kind == "vhost":
-        return "name another one with --vhost"
-    if isinstance(error, errors.ResourceLocked):
-        return "an exclusive queue can be used by the process that declared it, and by no other"
-    return ""
 
 
 @contextmanager
@@ -239,23 +229,29 @@ def _terminable() -> Generator[None]:
 class _Echo(logging.Handler):
     """Prints what the library logs in the style of the program."""
 
+    def __init__(self, *, verbose: bool) -> None:
+        super().__init__()
+        self._verbose = verbose
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        # What to think of the server's persistence is `ping`'s to say: at every command it would be noise. That it is
+        # being tried again has to be said: else nothing would be seen for seconds.
+        told = self._verbose or record.name != "rexchange.connection" or record.levelno > logging.WARNING
+        return told or getattr(record, "trying_again", False)
+
     def emit(self, record: logging.LogRecord) -> None:
         typer.echo(f"{record.levelname.lower()}: {record.getMessage()}", err=True)
 
 
 @contextmanager
 def _logging(*, verbose: bool) -> Generator[None]:
-    # What to think of the server's persistence is `ping`'s to say: at every command it would be noise.
-    quiet = logging.getLogger("rexchange.connection")
     library = logging.getLogger("rexchange")
-    levels = (quiet.level, library.level)
-    handler = _Echo()
+    level = library.level
+    handler = _Echo(verbose=verbose)
     library.addHandler(handler)
     library.setLevel(logging.INFO if verbose else logging.WARNING)
-    quiet.setLevel(logging.INFO if verbose else logging.ERROR)
     try:
         yield
     finally:
         library.removeHandler(handler)
-        quiet.setLevel(levels[0])
-        library.setLevel(levels[1])
+        library.setLevel(level)

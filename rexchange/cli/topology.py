@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rexchange import errors
 from rexchange.cli import values
 from rexchange.cli.run import Run, command
 from rexchange.cli.values import ARGUMENTS
@@ -101,10 +104,11 @@ def declare_exchange(
 @command(_declare, "queue")
 def declare_queue(  # noqa: PLR0913 - each argument of AMQP is an option
     run: Run,
-    name: Annotated[
-        str, typer.Argument(help="Its name; without one the broker chooses.", metavar="NAME", show_default=False)
-    ] = "",
+    name: Annotated[str, typer.Argument(help="Its name.", metavar="NAME", show_default=False)] = "",
     *,
+    server_named: Annotated[
+        bool, typer.Option("--server-named", help="Let the broker choose a name.", show_default=False)
+    ] = False,
     transient: TRANSIENT = False,
     auto_delete: AUTO_DELETE = False,
     ack_timeout: Annotated[
@@ -151,8 +155,11 @@ def declare_queue(  # noqa: PLR0913 - each argument of AMQP is an option
 ) -> None:
     """Declare a queue: where messages wait for consumers.
 
-    Example: [bold]rexchange declare queue mail --ack-timeout 60 --dead-letter-exchange failed[/bold]
+    Example: [bold]rexchange declare queue mail --dead-letter-exchange failed[/bold]
     """
+    if bool(name) == server_named:
+        # An empty one may be a variable of the shell that nobody set.
+        raise typer.BadParameter("give a name that is not empty, or --server-named", param_hint="'NAME'")
     options: dict[str, Any] = {
         "ack_timeout": _span(ack_timeout),
         "message_ttl": _span(message_ttl),
@@ -195,8 +202,10 @@ def delete_exchange(
     Example: [bold]rexchange delete exchange events --if-unused[/bold]
     """
     with run.broker() as broker:
+        existed = _exists(lambda: broker.declare_exchange(name, passive=True))
         broker.delete_exchange(name, if_unused=if_unused)
-    run.show({"exchange": name}, f"exchange {name!r} is gone")
+    said = f"exchange {name!r} is gone" if existed else f"there was no exchange {name!r}"
+    run.show({"exchange": name, "existed": existed}, said)
 
 
 @command(_delete, "queue")
@@ -218,8 +227,11 @@ def delete_queue(
     from rexchange.cli.output import count  # noqa: PLC0415
 
     with run.broker() as broker:
+        existed = _exists(lambda: broker.declare_queue(name, passive=True))
         gone = broker.delete_queue(name, if_unused=if_unused, if_empty=if_empty)
-    run.show({"queue": name, "messages": gone}, f"queue {name!r} is gone, and {count(gone, 'ready message')} with it")
+    said = f"queue {name!r} is gone, and {count(gone, 'ready message')} with it"
+    data = {"queue": name, "existed": existed, "messages": gone}
+    run.show(data, said if existed else f"there was no queue {name!r}")
 
 
 def bind(
@@ -236,9 +248,14 @@ def bind(
     Example: [bold]rexchange bind mail events 'user.*.created'[/bold]
     """
     with run.broker() as broker:
-        broker.bind(
-            _destination(destination, to_exchange=to_exchange), source, key, values.table("--argument", argument)
-        )
+        target = _destination(destination, to_exchange=to_exchange)
+        try:
+            broker.bind(target, source, key, values.table("--argument", argument))
+        except errors.NotFound as error:
+            if error.kind == "exchange" and "it is a queue" in str(error):
+                right = shlex.join(["rexchange", "bind", source, destination, *[key] * bool(key)])
+                run.fail(f"{source!r} is a queue: it comes first, and then the exchange", right)
+            raise
     data = {"destination": destination, "source": source, "binding_key": key}
     run.show(data, f"{destination!r} is bound to {source!r} by {key!r}")
 
@@ -271,6 +288,14 @@ def register(app: typer.Typer) -> None:
     app.add_typer(_delete, name="delete")
     command(app, "bind")(bind)
     command(app, "unbind")(unbind)
+
+
+def _exists(look: Callable[[], object]) -> bool:
+    try:
+        look()
+    except errors.NotFound:
+        return False
+    return True
 
 
 def _span(seconds: float | None) -> timedelta | None:

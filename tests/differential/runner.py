@@ -95,16 +95,19 @@ class Runner(ABC):
             case s.CloseClient():
                 self._close_client(step.client, outcome)
             case s.Drain():
-                for queue in sorted(self.owners):
-                    each = s.Get(queue, auto_ack=True, client=self.exclusive.get(queue, 0))
-                    while self._get(each, outcome):
-                        pass
+                self._drain(outcome)
             case s.Wait():
                 idle = bool(self.having("x-expires", s.EXPIRES_MS))
                 time.sleep(s.EXPIRES_MS * 1.25 / 1000 if idle else 0)
             case _:
                 return self._change(step, outcome)
         return None
+
+    def _drain(self, outcome: Outcome) -> None:
+        for queue in sorted(self.owners):
+            each = s.Get(queue, auto_ack=True, client=self.exclusive.get(queue, 0))
+            while self._get(each, outcome):
+                pass
 
     def _change(self, step: s.Change, outcome: Outcome) -> object:
         match step:

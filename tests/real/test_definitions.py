@@ -19,7 +19,7 @@ from rexchange.topology import Exchange
 from tests.real.definitions import ELSEWHERE, FILES, FOLDER, LIMITS, PREDECLARED, Part, Row, is_reserved, read
 from tests.support.reference import Arrow, Router, topic_matches, words_of
 
-pytestmark = pytest.mark.skipif(not FILES, reason=f"{FOLDER} is not here")
+pytestmark = pytest.mark.skipif(not FILES, reason="optional data, harmless: these files are not in the repository")
 Open = Callable[[str], Broker]
 by_name = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 

@@ -18,7 +18,7 @@ from rexchange.errors import DefinitionsError
 from rexchange.testing import memory_broker
 from tests.real.definitions import FILES, FOLDER, PREDECLARED, Row
 
-pytestmark = pytest.mark.skipif(not FILES, reason=f"{FOLDER} is not here")
+pytestmark = pytest.mark.skipif(not FILES, reason="optional data, harmless: these files are not in the repository")
 Open = Callable[[str], Broker]
 Content = dict[str, Any]
 by_name = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

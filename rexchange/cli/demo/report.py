@@ -108,7 +108,7 @@ def _table(story: Story) -> RenderableType:
 
 def _sentences(story: Story) -> list[str]:
     results, found = story.results, len(story.files.found)
-    read = f"{count(results.lines, 'line')}, {results.size / 1e6:,.1f} MB, {len(results.contents):,} different contents"
+    read = f"{count(results.lines, 'line')}, {_size(results.size)}, {len(results.contents):,} different contents"
     said = [
         (
             "Each file became one message, which went to a work queue chosen by its key file.<suffix>.<size>, and "
@@ -148,6 +148,11 @@ def _killing(story: Story) -> list[str]:
             "was alive. Is this machine very busy?"
         )
     return said
+
+
+def _size(size: int) -> str:
+    """Return bytes in words."""
+    return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{size / 1e3:,.1f} kB"  # noqa: PLR2004 - a million
 
 
 def _speed(number: int, seconds: float) -> str:

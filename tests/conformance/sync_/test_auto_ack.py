@@ -89,10 +89,10 @@ def test_what_was_read_is_shown_however_long_its_settle_takes(
         wire, until = broker._link.commands, time.monotonic() + 0.5
         roundtrip = wire.roundtrip
 
-        def down(commands: Sequence[Sequence[Arg]]) -> list[Reply]:
+        def down(commands: Sequence[Sequence[Arg]], within: float) -> list[Reply]:
             if time.monotonic() < until:
                 raise ConnectionLost(ConnectionError("down"), sent=False)
-            return roundtrip(commands)
+            return roundtrip(commands, within)
 
         monkeypatch.setattr(wire, "roundtrip", down)
 
