@@ -39,13 +39,15 @@ end
 
 local returns = require("lib.returns")
 if bell ~= "" then
-  redis.call("XACK", prefix .. "bell:" .. consumer, "g", bell)
+  redis.call("XACK", prefix .. "bell:" .. consumer, "m", bell)
   redis.call("XDEL", prefix .. "bell:" .. consumer, bell)
 end
 for _, queue in ipairs(queues) do
   if queue.token ~= "" then
-    redis.call("XACK", prefix .. "wake:" .. queue.name, "g", queue.token)
-    redis.call("XDEL", prefix .. "wake:" .. queue.name, queue.token)
+    redis.call("XACK", prefix .. "wake:" .. queue.name, known.kind == "m" and "m" or "g", queue.token)
+    if known.kind ~= "m" then -- else one who reads natively, and is busy now, may still have to see it
+      redis.call("XDEL", prefix .. "wake:" .. queue.name, queue.token)
+    end
   end
   returns.put_back(prefix, queue.name, queue.unseen, queue.counts)
 end

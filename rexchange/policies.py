@@ -16,6 +16,7 @@ from rexchange.codec import FieldValue, Table, as_text, decode_table, encode_tab
 from rexchange.errors import InvalidArgument, PreconditionFailed
 from rexchange.topology import Exchange, Queue, check_name
 
+_POSIX_CLASS = re.compile(r"\[:\^?[a-z]+:\]")
 ApplyTo = Literal["all", "queues", "classic_queues", "quorum_queues", "streams", "exchanges"]
 APPLY_TO: tuple[ApplyTo, ...] = get_args(ApplyTo)
 
@@ -61,6 +62,9 @@ def check(policy: Policy) -> bytes:
         raise InvalidArgument("policy name", policy.name, "a name that is not empty")
     if not isinstance(policy.pattern, str):
         raise InvalidArgument("pattern", policy.pattern, "a regular expression as a str")
+    if _POSIX_CLASS.search(policy.pattern):
+        # Python would take [[:digit:]] for a set of these letters, and the policy would match nothing, without a word.
+        raise InvalidArgument("pattern", policy.pattern, r"no POSIX classes such as [:digit:]: write [0-9], \d or \w")
     try:
         re.compile(policy.pattern)
     except re.error as error:

@@ -66,7 +66,8 @@ def of_queue(queue: Queue, policy: Mapping[str, object] | None = None) -> bytes:
 
 def _least(argument: object, policy: object) -> int | None:
     numbers = [value for value in (argument, policy) if isinstance(value, int) and not isinstance(value, bool)]
-    return min(numbers) if numbers else None
+    # A negative delivery limit is none at all, so any other is less (RabbitMQ).
+    return max(numbers) if any(number < 0 for number in numbers) else min(numbers, default=None)
 
 
 def _settle(traits: dict[str, FieldValue]) -> None:

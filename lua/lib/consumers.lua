@@ -178,8 +178,8 @@ local function leave_queue(prefix, name, queue_name, consumer)
     redis.call("XGROUP", "DELCONSUMER", stream_key, "g", name)
   end
   -- A token that it read and did not act on would be lost with it.
-  local wake_key = prefix .. "wake:" .. queue_name
-  if redis.call("EXISTS", wake_key) == 1 and redis.call("XGROUP", "DELCONSUMER", wake_key, "g", name) > 0 then
+  local wake_key, group = prefix .. "wake:" .. queue_name, consumer.kind == "m" and "m" or "g"
+  if redis.call("EXISTS", wake_key) == 1 and redis.call("XGROUP", "DELCONSUMER", wake_key, group, name) > 0 then
     returns.post(prefix, queue_name)
   end
   if redis.call("ZREM", prefix .. "users:" .. queue_name, name) == 1 then

@@ -48,6 +48,10 @@ local function enter(prefix, name, old, queue_name, record)
   if redis.call("EXISTS", wake_key) == 0 then
     redis.call("XGROUP", "CREATE", wake_key, "g", "0", "MKSTREAM")
   end
+  -- A second group, so that a token which calls those who read natively does not end with one who reads by script.
+  if #redis.call("XINFO", "GROUPS", wake_key) < 2 then
+    redis.call("XGROUP", "CREATE", wake_key, "m", "0")
+  end
   -- A consumer that comes back keeps its age: the single active one stays it.
   local age = old ~= "" and redis.call("ZSCORE", users_key, old)
   local is_single = redis.call("HGET", prefix .. "choosy", queue_name) == "s"
@@ -78,7 +82,7 @@ function M.register(prefix, name, old, wanted, record)
   redis.call("HSET", prefix .. "consumers", name, text)
   redis.call("SADD", prefix .. "session:" .. record.session, "c" .. name)
   if record.kind == "m" and redis.call("EXISTS", prefix .. "bell:" .. name) == 0 then
-    redis.call("XGROUP", "CREATE", prefix .. "bell:" .. name, "g", "0", "MKSTREAM")
+    redis.call("XGROUP", "CREATE", prefix .. "bell:" .. name, "m", "0", "MKSTREAM")
   end
   if record.kind ~= "g" then -- which is not among the queue's users, so the queue's deletion would not take its fence
     redis.call("HSET", prefix .. "fences", name, 1)
@@ -120,7 +124,11 @@ function M.greet(prefix, queue_name, kind)
   end
   local managed = tonumber(redis.call("HGET", prefix .. "managed", queue_name) or 0)
   if redis.call("ZCARD", prefix .. "users:" .. queue_name) > managed then
-    redis.call("XADD", prefix .. "wake:" .. queue_name, "NOMKSTREAM", "MAXLEN", 1, "*", "t", "1")
+    local wake_key = prefix .. "wake:" .. queue_name
+    local token = redis.call("XADD", wake_key, "NOMKSTREAM", "MAXLEN", 1, "*", "t", "1")
+    if token and redis.call("HEXISTS", prefix .. "choosy", queue_name) == 1 then
+      redis.call("XGROUP", "SETID", wake_key, "m", token) -- where it matters whose turn it is, those have their bells
+    end
   elseif redis.call("HGET", prefix .. "measures", queue_name) == "-" then
     require("lib.measure").start(prefix, queue_name) -- what is read natively is not counted, and nobody does any more
   end

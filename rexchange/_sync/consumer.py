@@ -225,6 +225,8 @@ class Consumer:
             try:
                 delivery = self._intake.buffer.popleft()
             except IndexError:
+                delivery = None  # what is raised below must not look as if this were an error
+            if delivery is None:
                 if looked and idle_until is not None and time.monotonic() >= idle_until:
                     return None
                 self.open()

@@ -351,7 +351,7 @@ class Link:
                 self._given_up = time.monotonic() + pause >= self._last
                 raise failures.translate(failure, self.address, outcome) from failure
             if attempt == 1:
-                message = "%s: %s; trying again for up to %.2g s"
+                message = "%s: %s; trying again for up to %.1f s"
                 _log.warning(message, self.address.display, failure, left, extra={"trying_again": True})
             self.counters.retries += 1
             io.sleep(pause)

@@ -52,7 +52,7 @@ def set_policy(
 ) -> None:
     """Set a policy, for queues and exchanges that there are and that will be.
 
-    Example: [bold]rexchange policy set ttl '^mail' '{"message-ttl": 60000}' --apply-to queues[/bold]
+    Example: [bold]rexchange policy set ttl '^mail' '{"message-ttl": 60000}'[/bold]
     """
     with run.broker() as broker:
         broker.set_policy(name, pattern, _definition(definition), priority=priority, apply_to=cast("ApplyTo", apply_to))

@@ -60,7 +60,7 @@ def publish(  # noqa: PLR0913 - each has a default
     Example: [bold]rexchange publish events user.42.created '{"id": 42}'[/bold]
     """
     if [body, file, lines].count(None) != 2:  # noqa: PLR2004 - of three, two are not given
-        raise typer.BadParameter(_which_body(exchange, key, none=body is file is lines))
+        raise typer.BadParameter(_which_body(exchange, key, none=body is None and file is None and lines is None))
     if lines is not None and str(lines) != "-" and not lines.exists():
         raise typer.BadParameter(f"file {str(lines)!r} does not exist", param_hint="'--lines'")
     common: dict[str, Any] = {
@@ -139,7 +139,8 @@ def _publish_lines(run: Run, broker: Broker, path: Path, common: dict[str, Any])
             unroutable += counts.count(0)
             advance(taken, published)
     if not published:
-        run.note(f"no lines in {'standard input' if str(path) == '-' else str(path)!r}: nothing to publish")
+        source = "standard input" if str(path) == "-" else repr(str(path))
+        run.note(f"no lines in {source}: nothing to publish")
     _report(run, published, reached, unroutable)
 
 

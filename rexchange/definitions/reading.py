@@ -153,8 +153,8 @@ class _Reader:
             value: object = content.get(section) or []
             for raw in cast("list[object]", value if isinstance(value, list) else [value]):
                 self.left_out.append(LeftOut("skipped", kind, _vhost_of(raw), _label(raw), reason))
-        for key in content.keys() - {*_KEYS, *_SKIPPED, *_INFORMATION}:
-            self.left_out.append(LeftOut("skipped", "key", "", str(key), "no key of RabbitMQ's definitions"))
+        for key in sorted(map(str, content.keys() - {*_KEYS, *_SKIPPED, *_INFORMATION})):
+            self.left_out.append(LeftOut("skipped", "key", "", key, "no key of RabbitMQ's definitions"))
 
     def unknown_keys(self) -> list[LeftOut]:
         """Return the keys of objects that mean nothing, each once."""
@@ -191,7 +191,7 @@ class _Reader:
         except AccessRefused:
             reason = "names that begin with 'amq.' are the broker's own; RabbitMQ imports none either"
             self.left_out.append(LeftOut("skipped", kind, vhost, row.name, reason))
-        for key in row.raw.keys() - _KEYS[section]:
+        for key in sorted(map(str, row.raw.keys() - _KEYS[section])):
             self._unknown[f"{section}[].{key}"] = self._unknown.get(f"{section}[].{key}", 0) + 1
 
     def skip(self, kind: str, vhost: str, name: str, reason: str) -> None:
@@ -251,7 +251,7 @@ def _read_queue(reader: _Reader, row: _Row, vhost: str) -> None:
     _keep(reader.of(vhost).queues, name, queue)
     named = row.text("type", "classic")
     if named in ("quorum", "stream") and named != as_text(arguments.get("x-queue-type")):
-        reason = f"type {named} counts as the argument x-queue-type only, as in RabbitMQ: the queue is classic"
+        reason = f"type {named} is ignored, as in RabbitMQ: it counts as the argument x-queue-type only"
         reader.skip("key", vhost, f"type of queue {name}", reason)
 
 
@@ -270,7 +270,7 @@ def _read_policy(reader: _Reader, row: _Row, vhost: str) -> None:
     if known or not given:
         policies.check(policy)
         _keep(reader.of(vhost).policies, name, policy)
-    for key in given.keys() - known.keys():
+    for key in sorted(given.keys() - known.keys()):
         reason = f"policy {name!r}: rexchange knows no {key!r} in a definition"
         reader.left_out.append(LeftOut("unsupported", "policy", vhost, name, reason))
 

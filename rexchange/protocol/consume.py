@@ -19,6 +19,8 @@ Kind = Literal["p", "m", "g"]
 """plain: reads natively where the queue allows it; managed: by script alone; get: no consumer for RabbitMQ's counts."""
 GROUP = "g"
 """The consumer group of every stream of ours."""
+MANAGED = "m"
+"""The group of those who read by script, in the streams by which consumers are woken."""
 
 
 class Entry(NamedTuple):
@@ -155,7 +157,7 @@ def wake_command(keys: Keys, consumer: str, queues: Sequence[bytes], block_ms: i
     """Return the read of a managed consumer: the wake streams of its queues, and its own bell."""
     block: tuple[Arg, ...] = () if block_ms is None else ("BLOCK", block_ms)
     streams = [*(keys.wake(queue) for queue in queues), keys.bell(consumer.encode())]
-    return ["XREADGROUP", "GROUP", GROUP, consumer, "COUNT", 1, *block, "STREAMS", *streams, *[">"] * len(streams)]
+    return ["XREADGROUP", "GROUP", MANAGED, consumer, "COUNT", 1, *block, "STREAMS", *streams, *[">"] * len(streams)]
 
 
 def read_reply(reply: Reply, stream: bytes) -> Read:

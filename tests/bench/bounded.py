@@ -1,4 +1,4 @@
-"""No call stalls the server: `python -m tests.bench.bounded` does the largest jobs there are and shows the slowest call of each.
+"""No call stalls the server: `python -m tests.bench.bounded` does the largest jobs and shows the slowest call of each.
 
 The server itself measures, by SLOWLOG. A call that waited for the processor counts, too, so run it on a quiet machine.
 """

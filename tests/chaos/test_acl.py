@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 import redis
 
 from rexchange import Broker, Message
-from rexchange.errors import ServerRefused
+from rexchange.errors import PublishRefused, ServerRefused
 from tests.chaos.conftest import SHORT
 from tests.chaos.servers import KINDS, Server, running, until
 
@@ -20,7 +21,10 @@ TOO_MUCH = (
     "FLUSHALL", "FLUSHDB", "KEYS *", "CONFIG SET maxmemory 1", "SHUTDOWN", "ACL LIST", "SCRIPT FLUSH",
     "DEL rx:{/}:queues", "REPLICAOF NO ONE", "HSET session:1 user 1", "HGET rx:{other}:queues q",
 )  # fmt: skip
-TOO_MUCH_FOR_A_PUBLISHER = ("XREADGROUP GROUP g c STREAMS rx:{/}:stream:q >", "XRANGE rx:{/}:stream:q - +")
+TOO_MUCH_FOR_A_PUBLISHER = (
+    "XREADGROUP GROUP g c STREAMS rx:{/}:stream:q >", "XREAD STREAMS rx:{/}:stream:q 0",
+    "XGROUP CREATE rx:{/}:stream:q h 0", "HSCAN rx:{/}:queues 0", "CLIENT ID",
+)  # fmt: skip
 FILE = Path(__file__).parents[2] / "docs" / "rexchange.acl"
 
 
@@ -60,6 +64,67 @@ def operate(broker: Broker) -> None:
     broker.reap()
 
 
+def operate_features(broker: Broker) -> None:
+    """Declare what RabbitMQ's features need, and set and delete policies."""
+    short = timedelta(milliseconds=50)
+    for kind in ("x-consistent-hash", "x-modulus-hash", "x-random", "x-recent-history"):
+        broker.declare_exchange(kind, kind)
+    broker.declare_exchange("later", "x-delayed-message", arguments={"x-delayed-type": "direct"})
+    broker.declare_exchange("dlx", "fanout")
+    broker.declare_queue("dead")
+    broker.bind("dead", "dlx")
+    broker.declare_queue("short", max_length=3, dead_letter_exchange="dlx")
+    broker.declare_queue("full", max_length_bytes=3, overflow="reject-publish", dead_letter_exchange="dlx")
+    broker.declare_queue("brief", message_ttl=short, expires=timedelta(minutes=1), dead_letter_exchange="dlx")
+    broker.declare_queue("urgent", max_priority=9, max_length=5, dead_letter_exchange="dlx")
+    broker.declare_queue("quorum", queue_type="quorum", delivery_limit=1, dead_letter_exchange="dlx")
+    broker.declare_queue("log", queue_type="stream", max_length_bytes=10_000)
+    broker.declare_queue("single", single_active_consumer=True)
+    for queue in FEATURES:
+        broker.bind(queue, "later", "k")
+        broker.bind(queue, "x-recent-history")
+        for kind in ("x-consistent-hash", "x-modulus-hash", "x-random"):
+            broker.bind(queue, kind, "1")
+    broker.set_policy("limits", "^q$", {"max-length": 1000, "dead-letter-exchange": "dlx"})
+    assert len(broker.policies()) == 1
+    broker.delete_policy("limits")
+
+
+def publish_features(broker: Broker) -> None:
+    """Publish to all of them, more than they hold."""
+    for queue in FEATURES:
+        for number in range(8):
+            try:
+                broker.publish(b"x", routing_key=queue, priority=number, headers={"CC": ["dead"]}, expiration="60000")
+            except PublishRefused:
+                assert queue == "full"
+    for kind in ("x-consistent-hash", "x-modulus-hash", "x-random", "x-recent-history"):
+        with suppress(PublishRefused):
+            broker.publish(b"x", exchange=kind, routing_key="k")
+    for delay in (0, 50):
+        with suppress(PublishRefused):
+            broker.publish(b"x", exchange="later", routing_key="k", headers={"x-delay": delay})
+
+
+def consume_features(broker: Broker) -> None:
+    """Consume from all of them, settle in all ways, and let the reaper move what is due."""
+    until(lambda: broker.get("brief") is None, 5, "the expiry")
+    for queue in FEATURES:
+        offset = "first" if queue == "log" else None
+        options: Any = {"auto_ack": False, "prefetch": 3, "timeout": 0.3, "priority": 1, "offset": offset}
+        with broker.consume(queue, **options) as consumer:
+            for number, delivery in enumerate(consumer):
+                (delivery.ack, delivery.nack, delivery.reject)[number % 3]()
+                if number > 20:
+                    break
+    with broker.consume(["urgent", "short"], auto_ack=False, timeout=0, exclusive=True) as consumer:
+        next(consumer, None)
+    broker.reap()
+
+
+FEATURES = ("short", "full", "brief", "urgent", "quorum", "log", "single")
+
+
 def publish(broker: Broker) -> None:
     headers = {"h": 1}
     keys = (("", "q"), ("direct", "k"), ("fanout", ""), ("topic", "a.b.c"), ("headers", ""))
@@ -94,9 +159,12 @@ def consume(broker: Broker) -> None:
 def test_each_user_can_do_its_work(guarded: Server) -> None:
     with connect(guarded, "operator") as operator, connect(guarded, "publisher") as publisher:
         operate(operator)
+        operate_features(operator)
         publish(publisher)
+        publish_features(publisher)
         with connect(guarded, "consumer") as consumer:
             consume(consumer)
+            consume_features(consumer)
             # The reaper of a consumer ends other sessions, with all that they own.
             dead = connect(guarded, "operator", session_timeout=timedelta(seconds=0.6))
             dead.declare_queue("own", exclusive=True)
@@ -105,8 +173,11 @@ def test_each_user_can_do_its_work(guarded: Server) -> None:
             held = dead.get("q", auto_ack=False)
             assert held is not None
             dead._session._stop_heart()  # as if its process were gone
-            until(lambda: consumer.reap().sessions or len(operator.queues()) == 2, 5, "the reaping")
-            assert len(operator.queues()) == 2
+            names = {"q", "r", "dead", *FEATURES}
+            until(lambda: consumer.reap().sessions or len(operator.queues()) == len(names), 5, "the reaping")
+            ready = {info.name: info.ready for info in operator.queues()}
+            assert ready.keys() == names
+            assert ready["dead"] > 10
             # A consumer of a managed queue is woken by a publisher.
             with consumer.consume(["q", "r"], auto_ack=False) as reader:
                 next(reader).ack()
@@ -134,4 +205,4 @@ def test_no_user_can_do_more(guarded: Server) -> None:
     with connect(guarded, "publisher") as publisher, pytest.raises(ServerRefused, match="permission"):
         publisher.get("q")
     with connect(guarded, "consumer") as consumer, pytest.raises(ServerRefused, match="permission"):
-        consumer.purge("q")
+        consumer.vhosts()

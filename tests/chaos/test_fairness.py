@@ -38,7 +38,8 @@ def taken_by(make: Make, outside: redis.Redis, queues: list[str]) -> list[int]:
     order: list[int] = []
 
     def waiting() -> bool:
-        return int(outside.info("clients")["blocked_clients"]) == len(threads)
+        # Beside each consumer its session's heartbeat waits for the alarm.
+        return int(outside.info("clients")["blocked_clients"]) == 2 * len(threads)
 
     for number, consumer in enumerate(consumers):
         consumer.open()

@@ -1,4 +1,4 @@
-"""A server that is killed and started again in the middle: what RabbitMQ's features keep in Redis is kept with the rest."""
+"""A server that is killed and started again in the middle: RabbitMQ's features keep what they have, like the rest."""
 
 from __future__ import annotations
 

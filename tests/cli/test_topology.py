@@ -34,7 +34,7 @@ def test_declare_queue(cli: Cli, broker: Broker) -> None:
     assert done.json == {"queue": "mail", "ready": 0, "consumers": 0}
     (found,) = broker.queues()
     assert found.queue.ack_timeout == timedelta(seconds=1.5)
-    assert cli.ok("declare", "queue").out.startswith("queue 'amq.gen-")
+    assert cli.ok("declare", "queue", "--server-named").out.startswith("queue 'amq.gen-")
 
 
 def test_declare_queue_with_everything(cli: Cli, broker: Broker) -> None:
@@ -145,8 +145,12 @@ def test_delete(cli: Cli, broker: Broker) -> None:
     broker.publish(b"x", routing_key="mail")
     refused = cli("delete", "queue", "mail", "--if-empty")
     assert (refused.code, refused.out) == (1, "")
-    assert cli.ok("delete", "queue", "mail", "--if-unused", "--json").json == {"queue": "mail", "messages": 1}
-    assert "0 ready messages" in cli.ok("delete", "queue", "mail").out
+    assert cli.ok("delete", "queue", "mail", "--if-unused", "--json").json == {
+        "queue": "mail",
+        "existed": True,
+        "messages": 1,
+    }
+    assert "there was no queue" in cli.ok("delete", "queue", "mail").out
     cli.ok("declare", "exchange", "events")
     assert "is gone" in cli.ok("delete", "exchange", "events", "--if-unused").out
     assert broker.queues() == []

@@ -113,7 +113,7 @@ class Check:
         self._ready(queue)
 
     def _ready(self, queue: bytes) -> None:
-        """The order of a queue with priorities holds just what is ready; the bytes of one that counts them are right."""
+        """The order of a queue with priorities holds what is ready, and the bytes of one that counts them are right."""
         stream = self.keys.stream(queue)
         entries: list[Any] = self.ask("XRANGE", stream, "-", "+")
         pending: list[Any] = self.ask("XPENDING", stream, "g", "-", "+", 10_000_000) if entries else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rexchange import Broker, Message
-from rexchange.testing import messages
+from rexchange.testing import messages, wait_until
 
 ROOT = Path(__file__).parents[2]
 _HEAD = """
@@ -128,3 +129,19 @@ def test_an_async_broker_that_was_never_closed_is_told(embedded_url: str, vhost:
 
     assert "ResourceWarning" in shown
     assert "was never closed: use it in `async with`" in shown
+
+
+def test_ctrl_c_in_a_plain_worker_shows_no_error_of_ours(embedded_url: str, vhost: str) -> None:
+    program = "broker.declare_queue('w')\nwith broker:\n    for d in broker.consume('w'): pass"
+    command = [sys.executable, "-c", _HEAD + program, embedded_url, vhost]
+    with (
+        Broker(embedded_url, vhost=vhost) as broker,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process,
+    ):
+        wait_until(broker.consumers, timeout=20)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=10)
+        broker.delete_queue("w")
+    assert told.endswith("KeyboardInterrupt\n")
+    assert "IndexError" not in told
+    assert "During handling" not in told

@@ -76,7 +76,7 @@ def test_the_native_read_has_the_wake_stream_before_the_queue() -> None:
 
 def test_the_read_of_a_managed_consumer_has_wake_streams_and_its_bell_alone() -> None:
     streams = [WAKE, KEYS.wake(b"r"), KEYS.bell(b"c"), ">", ">", ">"]
-    expected = ["XREADGROUP", "GROUP", "g", "c", "COUNT", 1, "BLOCK", 5000, "STREAMS", *streams]
+    expected = ["XREADGROUP", "GROUP", "m", "c", "COUNT", 1, "BLOCK", 5000, "STREAMS", *streams]
     assert consume.wake_command(KEYS, "c", [b"q", b"r"], 5000) == expected
     assert "BLOCK" not in consume.wake_command(KEYS, "c", [b"q"], None)
 

@@ -127,3 +127,14 @@ def test_whether_a_queue_has_a_single_active_consumer() -> None:
     assert traits.is_single(queue(single_active_consumer=True))
     assert not traits.is_single(queue(single_active_consumer=False))
     assert not traits.is_single(Queue("q"))
+
+
+@pytest.mark.parametrize(
+    ("argument", "policy", "limit"), [(2, -1, 2), (-1, 2, 2), (3, 2, 2), (-1, -1, None), (None, -1, None)]
+)
+def test_a_negative_delivery_limit_is_none_so_any_other_holds(
+    argument: int | None, policy: int, limit: int | None
+) -> None:
+    arguments: dict[str, FieldValue] = {} if argument is None else {"x-delivery-limit": argument}
+    record = traits.of_queue(Queue("q", arguments=arguments), {"delivery-limit": policy})
+    assert decode_table(record.removeprefix(b"-")).get("limit") == limit

@@ -17,16 +17,16 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     run: Run,
-    directory: Annotated[
-        Path,
+    directories: Annotated[
+        list[Path] | None,
         typer.Argument(
             metavar="DIR",
-            help="The folder to work on, which is only read. Default: this one.",
+            help="The folders to work on, which are only read. Default: this one.",
             show_default=False,
             exists=True,
             file_okay=False,
         ),
-    ] = Path(),
+    ] = None,
     *,
     workers: Annotated[int, typer.Option("--workers", help="Worker processes; one is killed.", min=2, max=32)] = 4,
     limit: Annotated[int, typer.Option("--limit", help="Take at most so many files.", min=0)] = 20_000,
@@ -45,7 +45,7 @@ def demo(
 
     if (run.options.url or "").startswith("memory:"):
         raise typer.BadParameter("workers are processes, and memory:// is inside one process", param_hint="'--url'")
-    told = story.tell(run, directory.resolve(), workers=workers, limit=limit)
+    told = story.tell(run, [folder.resolve() for folder in directories or [Path()]], workers=workers, limit=limit)
     run.show(report.data(told), *report.lines(told))
     if told.lost:
         raise typer.Exit(ExitCode.FAILED)

@@ -59,10 +59,10 @@ def lines(story: Story) -> list[RenderableType]:
     files = story.files
     if not files.found:
         skipped = f" ({count(files.skipped, 'file')} skipped)" if files.skipped else ""
-        return [f"no files in {safe(str(story.folder))}{skipped}: nothing to publish, so nothing lost"]
+        return [f"no files in {_folders(story)}{skipped}: nothing to publish, so nothing lost"]
     notes = [f"{files.skipped:,} skipped: unreadable, no plain file, or over 256 MiB"] * bool(files.skipped)
     notes += ["there are more: see --limit"] * files.cut
-    head = f"{count(len(files.found), 'file')} of {safe(str(story.folder))}"
+    head = f"{count(len(files.found), 'file')} of {_folders(story)}"
     verdict = (
         Text("Nothing was lost.", style="bold green")
         if not story.lost
@@ -81,6 +81,10 @@ def lines(story: Story) -> list[RenderableType]:
         "",
         verdict,
     ]
+
+
+def _folders(story: Story) -> str:
+    return safe(", ".join(str(folder) for folder in story.folders or [story.folder]))
 
 
 def _wrapped(sentence: str) -> str:

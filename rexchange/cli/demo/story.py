@@ -7,7 +7,7 @@ import queue
 import secrets
 import tempfile
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from rexchange import Message
 from rexchange.cli.demo.crew import HEARTBEAT_S, SESSION_TIMEOUT_S, Crew, Event, hired
 from rexchange.cli.demo.layout import SIZES, Layout, routing_key, size_class
 from rexchange.cli.demo.results import Results
-from rexchange.cli.demo.walk import Files, walk
+from rexchange.cli.demo.walk import Files, walk_all
 from rexchange.cli.demo.worker import Orders
 from rexchange.cli.output import console
 
@@ -59,6 +59,8 @@ class Story:
     found_dead_s: float | None = None
     """From the kill to the first report of what the dead worker had held."""
     total_s: float = 0.0
+    folders: Sequence[Path] = ()
+    """Those that were given; `folder` is what they have in common."""
 
     @property
     def lost(self) -> int:
@@ -66,14 +68,14 @@ class Story:
         return self.results.lost_all() + self.results.audit_lost()
 
 
-def tell(run: Run, folder: Path, *, workers: int, limit: int) -> Story:
+def tell(run: Run, folders: Sequence[Path], *, workers: int, limit: int) -> Story:
     """Let it happen. Raises RexchangeError where the server or the workers cannot be started."""
     start = time.monotonic()
-    files = walk(folder, limit)
+    root, files = walk_all(folders, limit)
     with _server(run) as (url, vhost, layout), _progress(run) as progress:
         here = run.with_(url=url, vhost=vhost)
         results = Results({name: set() for name in layout.work})
-        story = Story(folder, files, workers, layout, results)
+        story = Story(root, files, workers, layout, results, folders=folders)
         with here.broker(session_timeout=SESSION_TIMEOUT_S, heartbeat=HEARTBEAT_S) as broker:
             story.server = str(broker.server()).partition(",")[0]
             try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,11 +32,24 @@ class Files:
     """Whether there are more than were asked for."""
 
 
-def walk(folder: Path, limit: int) -> Files:
-    """Return at most `limit` files below a folder; symbolic links and SKIPPED_FOLDERS are not followed."""
+def walk_all(folders: Sequence[Path], limit: int) -> tuple[Path, Files]:
+    """Return at most `limit` files below folders, and the folder that they have in common, for the paths."""
+    root = Path(os.path.commonpath(folders))
     files = Files()
-    root = os.fsencode(folder)
-    for parent, folders, names in os.walk(root, onerror=lambda _: _skip(files)):
+    for folder in dict.fromkeys(folders):
+        if not any(other in folder.parents for other in folders):  # else its files are among those of the other
+            walk(folder, limit, files, root)
+    return root, files
+
+
+def walk(folder: Path, limit: int, files: Files | None = None, root: Path | None = None) -> Files:
+    """Return at most `limit` files below a folder; symbolic links and SKIPPED_FOLDERS are not followed.
+
+    `files`: found before, to be added to. `root`: what paths begin at, in place of the folder.
+    """
+    files = Files() if files is None else files
+    start = os.fsencode(root or folder)
+    for parent, folders, names in os.walk(os.fsencode(folder), onerror=lambda _: _skip(files)):
         folders[:] = sorted(name for name in folders if os.fsdecode(name) not in SKIPPED_FOLDERS)
         for name in sorted(names):
             path = os.path.join(parent, name)  # noqa: PTH118 - a name need not be text, and Path wants text
@@ -46,7 +60,7 @@ def walk(folder: Path, limit: int) -> Files:
                 files.cut = True
                 return files
             else:
-                files.found.append(Found(os.path.relpath(path, root), size))
+                files.found.append(Found(os.path.relpath(path, start), size))
     return files
 
 

@@ -16,7 +16,7 @@ from tests.support.faults import Faults
 from tests.support.servers import Bare
 
 SHORT = timedelta(milliseconds=100)
-LIFE = timedelta(milliseconds=300)  # long enough to be read before
+LIFE = timedelta(milliseconds=450)  # long enough to be read before
 
 
 async def ready(broker: AsyncBroker, queue: str = "q") -> int:
@@ -243,7 +243,7 @@ async def test_unacked_messages_do_not_expire(broker: AsyncBroker) -> None:
     delivery = await broker.get("q", auto_ack=False)
     assert delivery is not None
 
-    await past(310)
+    await past(460)
     await broker.reap()
 
     assert (await broker.queues())[0].unacked == 1
@@ -256,7 +256,7 @@ async def test_what_was_read_ahead_does_not_expire_either(broker: AsyncBroker) -
 
     async with broker.consume("q", auto_ack=False, prefetch=2, timeout=5) as consumer:
         await anext(consumer)
-        await past(310)
+        await past(460)
 
         assert (await anext(consumer)).body == b"1"
 
@@ -284,7 +284,7 @@ async def test_what_expired_while_it_was_unacked_dies_when_it_is_given_back(brok
     await broker.publish(b"", routing_key="q")
     delivery = await broker.get("q", auto_ack=False)
     assert delivery is not None
-    await past(310)
+    await past(460)
     await broker.reap()
 
     await delivery.nack()
@@ -298,7 +298,7 @@ async def test_what_was_read_ahead_and_has_expired_dies_when_its_consumer_goes(b
 
     async with broker.consume("q", auto_ack=False, prefetch=3, timeout=5) as consumer:
         await anext(consumer)
-        await past(310)
+        await past(460)
         await broker.reap()
 
     assert sorted(delivery.body for delivery in await async_drain(broker, "dead")) == [b"0", b"1", b"2"]
@@ -307,10 +307,10 @@ async def test_what_was_read_ahead_and_has_expired_dies_when_its_consumer_goes(b
 
 async def test_the_reaper_comes_for_what_was_given_back_and_expires_later(broker: AsyncBroker) -> None:
     await with_dead_letters(broker)
-    await broker.publish_many([Message(b"", routing_key="q", expiration=ms) for ms in ("300", "700")])
+    await broker.publish_many([Message(b"", routing_key="q", expiration=ms) for ms in ("450", "900")])
     async with broker.consume("q", auto_ack=False, prefetch=2, timeout=5) as consumer:
         first = await anext(consumer)
-        await past(310)
+        await past(460)
         await broker.reap()  # with nothing ready in it, the queue has no head to wait for
         await first.ack()
 
@@ -327,7 +327,7 @@ async def test_what_was_acknowledged_on_receipt_and_not_shown_keeps_its_instant_
 
     async with broker.consume("q", prefetch=3, timeout=5) as consumer:
         await anext(consumer)
-        await past(310)
+        await past(460)
 
     assert await ready(broker) == 0
 

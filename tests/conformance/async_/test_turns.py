@@ -379,6 +379,29 @@ async def test_those_that_were_there_before_stand_back_when_one_of_higher_priori
     assert await crew.got(4) == ["high", "plain", "plain", "plain"]
 
 
+async def test_one_that_was_busy_when_one_of_higher_priority_came_stands_back_too(crew: Crew) -> None:
+    await crew.broker.publish_many(numbered(1))
+    plain = crew.broker.consume("q", auto_ack=False, prefetch=1)
+    held = await first(plain)
+    await crew.start("high", priority=1)
+    await crew.waits(1)
+
+    async def go_on() -> AsyncDelivery | None:
+        await held.ack()
+        return await plain.next(timeout=10)
+
+    working = Background(go_on)
+    await crew.waits(2)
+    for number in range(3):
+        await crew.waits(2)
+        await crew.broker.publish_many(numbered(1, first=number))
+        await crew.got(number + 1)
+
+    assert await crew.got(3) == ["high"] * 3
+    await plain.aclose()
+    assert await working.result() is None
+
+
 async def test_a_cancelled_consumer_keeps_nobody_waiting(crew: Crew) -> None:
     await crew.broker.publish_many(numbered(1))
     async with crew.broker.consume("q", auto_ack=False, prefetch=5, priority=10) as high:

@@ -17,7 +17,7 @@ from tests.support.faults import Faults
 from tests.support.servers import Bare
 
 SHORT = timedelta(milliseconds=100)
-LIFE = timedelta(milliseconds=300)  # long enough to be read before
+LIFE = timedelta(milliseconds=450)  # long enough to be read before
 
 
 def ready(broker: Broker, queue: str = "q") -> int:
@@ -242,7 +242,7 @@ def test_unacked_messages_do_not_expire(broker: Broker) -> None:
     delivery = broker.get("q", auto_ack=False)
     assert delivery is not None
 
-    past(310)
+    past(460)
     broker.reap()
 
     assert (broker.queues())[0].unacked == 1
@@ -255,7 +255,7 @@ def test_what_was_read_ahead_does_not_expire_either(broker: Broker) -> None:
 
     with broker.consume("q", auto_ack=False, prefetch=2, timeout=5) as consumer:
         next(consumer)
-        past(310)
+        past(460)
 
         assert (next(consumer)).body == b"1"
 
@@ -283,7 +283,7 @@ def test_what_expired_while_it_was_unacked_dies_when_it_is_given_back(broker: Br
     broker.publish(b"", routing_key="q")
     delivery = broker.get("q", auto_ack=False)
     assert delivery is not None
-    past(310)
+    past(460)
     broker.reap()
 
     delivery.nack()
@@ -297,7 +297,7 @@ def test_what_was_read_ahead_and_has_expired_dies_when_its_consumer_goes(broker:
 
     with broker.consume("q", auto_ack=False, prefetch=3, timeout=5) as consumer:
         next(consumer)
-        past(310)
+        past(460)
         broker.reap()
 
     assert sorted(delivery.body for delivery in drain(broker, "dead")) == [b"0", b"1", b"2"]
@@ -306,10 +306,10 @@ def test_what_was_read_ahead_and_has_expired_dies_when_its_consumer_goes(broker:
 
 def test_the_reaper_comes_for_what_was_given_back_and_expires_later(broker: Broker) -> None:
     with_dead_letters(broker)
-    broker.publish_many([Message(b"", routing_key="q", expiration=ms) for ms in ("300", "700")])
+    broker.publish_many([Message(b"", routing_key="q", expiration=ms) for ms in ("450", "900")])
     with broker.consume("q", auto_ack=False, prefetch=2, timeout=5) as consumer:
         first = next(consumer)
-        past(310)
+        past(460)
         broker.reap()  # with nothing ready in it, the queue has no head to wait for
         first.ack()
 
@@ -326,7 +326,7 @@ def test_what_was_acknowledged_on_receipt_and_not_shown_keeps_its_instant_of_exp
 
     with broker.consume("q", prefetch=3, timeout=5) as consumer:
         next(consumer)
-        past(310)
+        past(460)
 
     assert ready(broker) == 0
 

@@ -380,6 +380,29 @@ def test_those_that_were_there_before_stand_back_when_one_of_higher_priority_com
     assert crew.got(4) == ["high", "plain", "plain", "plain"]
 
 
+def test_one_that_was_busy_when_one_of_higher_priority_came_stands_back_too(crew: Crew) -> None:
+    crew.broker.publish_many(numbered(1))
+    plain = crew.broker.consume("q", auto_ack=False, prefetch=1)
+    held = first(plain)
+    crew.start("high", priority=1)
+    crew.waits(1)
+
+    def go_on() -> Delivery | None:
+        held.ack()
+        return plain.next(timeout=10)
+
+    working = Background(go_on)
+    crew.waits(2)
+    for number in range(3):
+        crew.waits(2)
+        crew.broker.publish_many(numbered(1, first=number))
+        crew.got(number + 1)
+
+    assert crew.got(3) == ["high"] * 3
+    plain.close()
+    assert working.result() is None
+
+
 def test_a_cancelled_consumer_keeps_nobody_waiting(crew: Crew) -> None:
     crew.broker.publish_many(numbered(1))
     with crew.broker.consume("q", auto_ack=False, prefetch=5, priority=10) as high:
