@@ -1,4 +1,4 @@
-"""Write docs/rexchange.acl: for each kind of user the commands of the scripts that it runs: `python tools/acl.py [--check]`.
+"""Write docs/rexchange.acl: for each user the commands of the scripts that it runs: `python tools/acl.py [--check]`.
 
 Redis checks the commands inside a script, too, so a script's user needs all that any branch of it may call.
 """

@@ -125,9 +125,10 @@ function M.greet(prefix, queue_name, kind)
   local managed = tonumber(redis.call("HGET", prefix .. "managed", queue_name) or 0)
   if redis.call("ZCARD", prefix .. "users:" .. queue_name) > managed then
     local wake_key = prefix .. "wake:" .. queue_name
-    local token = redis.call("XADD", wake_key, "NOMKSTREAM", "MAXLEN", 1, "*", "t", "1")
-    if token and redis.call("HEXISTS", prefix .. "choosy", queue_name) == 1 then
-      redis.call("XGROUP", "SETID", wake_key, "m", token) -- where it matters whose turn it is, those have their bells
+    redis.call("XADD", wake_key, "NOMKSTREAM", "MAXLEN", 1, "*", "t", "1")
+    if redis.call("HEXISTS", prefix .. "choosy", queue_name) == 1 then
+      -- Where it matters whose turn it is, those who read by script have their bells: for them it counts as read.
+      redis.call("XREADGROUP", "GROUP", "m", "-", "NOACK", "STREAMS", wake_key, ">")
     end
   elseif redis.call("HGET", prefix .. "measures", queue_name) == "-" then
     require("lib.measure").start(prefix, queue_name) -- what is read natively is not counted, and nobody does any more

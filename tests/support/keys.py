@@ -16,8 +16,12 @@ from tests.support.servers import Bare
 
 _ROW = re.compile(r"^``([^`]+)``\s+(hash|list|set|stream|zset)\s", re.MULTILINE)
 _PLACES = {
-    "<q|x>": "([qx])", "<exchange>": "(?s:(.*))", "<queue>": "(?s:(.+))",
-    "<id>": "(.+)", "<name>": "(?s:(.+))", "<consumer>": "(.+)",
+    "<q|x>": "([qx])",
+    "<exchange>": "(?s:(.*))",
+    "<queue>": "(?s:(.+))",
+    "<id>": "(.+)",
+    "<name>": "(?s:(.+))",
+    "<consumer>": "(.+)",
 }
 #: What a vhost keeps when nothing is declared in it.
 OWN = {b"vhost", b"exchanges", b"lanes", b"cache", b"alarm"}
