@@ -8,6 +8,7 @@
 -- ARGV[6] bell       the id of its bell's token, or empty
 -- ARGV[7..]          per queue: name, incarnation, wake token's id or empty, count of entries read and not shown, those ids
 -- Returns for each entry: index of its queue, id, delivery count, envelope, body, when it expires (ms, or empty).
+--         Only -1: nothing yet, since much had expired; call again.
 --         NOT_FOUND when a queue is gone; SESSION_GONE when the consumer has to register anew.
 local vhost_key, vhost_id, consumer, window, plan, wait_ms, bell =
   KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5]), ARGV[6]
@@ -66,4 +67,4 @@ if known.kind == "g" then
   library.used(prefix, queues[1].name, arrivals.queue(state, queues[1].name).traits)
 end
 arrivals.finish(state)
-return taken
+return #taken == 0 and state.more and { -1 } or taken

@@ -4,6 +4,9 @@ local departure = require("lib.departure")
 local ready = require("lib.ready")
 local M = {}
 
+--- So many that have expired are passed over in one call, about 5 ms; then the caller comes again.
+local PAGE = 100
+
 --- Notes that the consumer has an entry now; false where it has expired, and leaves the queue instead.
 local function accept(state, queue, entry, count, add)
   local fields = entry[2]
@@ -80,7 +83,8 @@ function M.hand(state, queue, consumer, wanted, add)
     repeat
       got, seen = page(state, queue, consumer, wanted - total, add)
       total, looked = total + got, looked + seen
-    until total >= wanted or seen == 0 or looked - total > 1000
+    until total >= wanted or seen == 0 or looked - total >= PAGE
+    state.more = state.more or total < wanted and seen > 0
   end
   if queue.traits.priority then
     go_on(by_order)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 
 from rexchange._async import io
@@ -125,7 +126,8 @@ class AsyncConsumer:
         if self._pid != os.getpid():
             reason = "it belongs to the parent process: consume anew after a fork"
             raise ConsumerCancelled(", ".join(self.queues), reason)
-        self._link.at_home()
+        if io.HAS_LOOPS:
+            self._link.at_home()
 
     async def __aenter__(self) -> Self:
         """Register."""
@@ -205,12 +207,14 @@ class AsyncConsumer:
         return delivery
 
     async def _next(self) -> AsyncDelivery | None:
-        return await self.next(self._timeout)
+        return await self._next_within(self._timeout)
 
-    async def next(self, timeout: float | None = None) -> AsyncDelivery | None:
+    async def next(self, timeout: float | timedelta | None = None) -> AsyncDelivery | None:
         """Return the next delivery; None at the end, and after `timeout` seconds without any (None: wait for ever)."""
+        return await self._next_within(check_optional_seconds("timeout", timeout))
+
+    async def _next_within(self, timeout: float | None) -> AsyncDelivery | None:
         self._check_process()
-        check_optional_seconds("timeout", timeout)
         if self._given:
             self._taken_back()
         idle_until = None if timeout is None else time.monotonic() + timeout
@@ -282,7 +286,8 @@ class AsyncConsumer:
     async def settle(self, tag: int, verdict: Verdict, *, multiple: bool, wait: bool) -> None:
         """Settle by tag, for `Delivery.ack` and its like. Raises UnknownDeliveryTag, AlreadySettled, StaleDelivery."""
         self._check_process()
-        check_flags(multiple=multiple, wait=wait)
+        if type(multiple) is not bool or type(wait) is not bool:  # quicker than the check, which most need not
+            check_flags(multiple=multiple, wait=wait)
         if self.auto_ack:
             await OnReceipt().settle(tag, verdict, multiple=multiple, wait=wait)
         if wait or self._closed:

@@ -16,12 +16,9 @@ T = TypeVar("T")
 COLOUR: Literal["async"] = "async"
 Lock = asyncio.Lock
 sleep = asyncio.sleep
+HAS_LOOPS = True
+loop = asyncio.get_running_loop
 _log = logging.getLogger("rexchange.background")
-
-
-def loop() -> object:
-    """Return what connections wait in."""
-    return asyncio.get_running_loop()
 
 
 def end(owners: Iterable[object]) -> None:

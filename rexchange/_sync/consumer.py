@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import time
+from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 
 from rexchange._sync import io
@@ -126,7 +127,8 @@ class Consumer:
         if self._pid != os.getpid():
             reason = "it belongs to the parent process: consume anew after a fork"
             raise ConsumerCancelled(", ".join(self.queues), reason)
-        self._link.at_home()
+        if io.HAS_LOOPS:
+            self._link.at_home()
 
     def __enter__(self) -> Self:
         """Register."""
@@ -206,12 +208,14 @@ class Consumer:
         return delivery
 
     def _next(self) -> Delivery | None:
-        return self.next(self._timeout)
+        return self._next_within(self._timeout)
 
-    def next(self, timeout: float | None = None) -> Delivery | None:
+    def next(self, timeout: float | timedelta | None = None) -> Delivery | None:
         """Return the next delivery; None at the end, and after `timeout` seconds without any (None: wait for ever)."""
+        return self._next_within(check_optional_seconds("timeout", timeout))
+
+    def _next_within(self, timeout: float | None) -> Delivery | None:
         self._check_process()
-        check_optional_seconds("timeout", timeout)
         if self._given:
             self._taken_back()
         idle_until = None if timeout is None else time.monotonic() + timeout
@@ -283,7 +287,8 @@ class Consumer:
     def settle(self, tag: int, verdict: Verdict, *, multiple: bool, wait: bool) -> None:
         """Settle by tag, for `Delivery.ack` and its like. Raises UnknownDeliveryTag, AlreadySettled, StaleDelivery."""
         self._check_process()
-        check_flags(multiple=multiple, wait=wait)
+        if type(multiple) is not bool or type(wait) is not bool:  # quicker than the check, which most need not
+            check_flags(multiple=multiple, wait=wait)
         if self.auto_ack:
             OnReceipt().settle(tag, verdict, multiple=multiple, wait=wait)
         if wait or self._closed:

@@ -13,7 +13,7 @@ from rexchange._sync.wire import ConnectionLost
 from rexchange.checks import check_flags
 from rexchange.errors import NotFound, RexchangeError, StaleDelivery
 from rexchange.protocol.call import SessionGone
-from rexchange.protocol.consume import Options, cancel, restore, take
+from rexchange.protocol.consume import MORE, Options, cancel, restore, take
 from rexchange.server import failures
 
 if TYPE_CHECKING:
@@ -173,7 +173,8 @@ class Getter:
                     raise failures.translate(lost.error, self._link.address, "unknown") from lost.error
                 io.sleep(pause)
             else:
-                return entries
+                if entries is not MORE:
+                    return entries
 
     def settle(self, tag: int, verdict: Verdict, *, multiple: bool, wait: bool) -> None:
         """Settle, and always wait for the answer: there is no next read to ride on."""

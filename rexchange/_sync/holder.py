@@ -211,19 +211,18 @@ class Holder:
 
         `shown` is the last tag that the user has seen. Raises what the ledger raises.
         """
-        self._announce(tag, verdict, multiple=multiple, shown=shown)
+        if self._hooks is not None:
+            self._announce(self._hooks, tag, verdict, multiple=multiple, shown=shown)
         with self._mutex:
             self._waiting.add(verdict, self.ledger.settle(tag, multiple=multiple, shown=shown))
         self.freed.set()
 
-    def _announce(self, tag: int, verdict: Verdict, *, multiple: bool, shown: int) -> None:
+    def _announce(self, hooks: Hooks, tag: int, verdict: Verdict, *, multiple: bool, shown: int) -> None:
         """Tell the hooks which deliveries are about to be settled; raises what the ledger raises, and what they do."""
-        if self._hooks is None:
-            return
         with self._mutex:
             tags = self.ledger.judged(tag, multiple=multiple, shown=shown)
         if tags:
-            self._hooks.before_settle(tags, KINDS[verdict])
+            hooks.before_settle(tags, KINDS[verdict])
 
     def window(self, prefetch: int) -> tuple[int, Batch | None]:
         """Return how many more may be read once the waiting verdicts have arrived, and these, to go in front.
@@ -303,7 +302,8 @@ class Holder:
         self, tag: int, verdict: Verdict, *, multiple: bool, shown: int, deadline: float | None = None
     ) -> Settled:
         """Settle by a call of its own and return the answer; raises what the ledger raises."""
-        self._announce(tag, verdict, multiple=multiple, shown=shown)
+        if self._hooks is not None:
+            self._announce(self._hooks, tag, verdict, multiple=multiple, shown=shown)
         limit = self._link.deadline() if deadline is None else deadline
         with self._link.holding(self._sending, limit):
             self._send_mislaid(limit)

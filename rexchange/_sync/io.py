@@ -15,6 +15,7 @@ T = TypeVar("T")
 COLOUR: Literal["sync"] = "sync"
 Lock = threading.Lock
 sleep = time.sleep
+HAS_LOOPS = False
 _log = logging.getLogger("rexchange.background")
 
 

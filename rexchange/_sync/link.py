@@ -101,6 +101,8 @@ class Link:
 
     def at_home(self) -> None:
         """Refuse to work in another event loop than before: its connections wait in that one."""
+        if not io.HAS_LOOPS:
+            return
         here = io.loop()
         if self._home is None:
             self._home = here

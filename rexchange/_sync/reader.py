@@ -152,7 +152,12 @@ class Reader:
             wait_ms=wait_ms,
         )
         try:
-            return self._link.once(call, wire=self._wire)
+            entries = self._link.once(call, wire=self._wire)
+            while entries is consume.MORE:
+                # Tokens and unseen entries have been dealt with: a second time they might be another's.
+                call = consume.take(holder.name, window, holder.queues, holder.incarnations, wait_ms=wait_ms)
+                entries = self._link.once(call, wire=self._wire)
+            return entries
         except ConnectionLost:
             self._client_id = 0
             raise

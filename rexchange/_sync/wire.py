@@ -72,8 +72,8 @@ class Wire:
         """
         # With time for all steps, as nearly always, nothing has to be hurried.
         hurry = self._hurried or within < self._connect_timeout + self._socket_timeout
-        until = time.monotonic() + within
-        with self._free(within):
+        until = time.monotonic() + within if hurry else math.inf
+        with self._free(within) if self._lock.locked() else self._lock:
             connection = self._connection
             sent, cancels = False, io.cancels()
             self._demoted = False
@@ -101,7 +101,7 @@ class Wire:
             return replies
 
     def _free(self, within: float) -> io.Lock | Holding:
-        if within == math.inf or not self._lock.locked():
+        if within == math.inf:
             return self._lock
         busy = TimeoutError("the time was up while another operation of this Broker was under way")
         return Holding(self._lock, within, ConnectionLost(busy, sent=False))

@@ -142,7 +142,13 @@ def take(
     return Call("take", tuple(args), _entries)
 
 
+MORE: list[Entry] = []
+"""What `take` returns in place of entries when it passed over much that had expired: take again. Compare with `is`."""
+
+
 def _entries(reply: Reply) -> list[Entry]:
+    if reply == [-1]:
+        return MORE
     return [Entry(reply[i] - 1, *reply[i + 1 : i + 6]) for i in range(0, len(reply), 6)]
 
 

@@ -51,7 +51,7 @@ class ConsumerInfo:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Counts of a vhost."""
+    """Counts of a vhost; who only gets from a queue counts as a consumer."""
 
     sessions: int
     consumers: int
