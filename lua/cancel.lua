@@ -13,10 +13,8 @@ local prefix = string.sub(vhost_key, 1, -6)
 local consumers = require("lib.consumers")
 local queues = require("lib.queues")
 local known = consumers.read(prefix, consumer)
-if not known then
-  return 0
-end
-local at = 4
+-- One that was frozen may have read on under its name after that was reaped: nobody but itself looks for it.
+local at, names = 4, {}
 while at <= #ARGV do
   local name, count, seen = ARGV[at], tonumber(ARGV[at + 1]), {}
   for i = at + 2, at + 1 + count do
@@ -27,11 +25,12 @@ while at <= #ARGV do
   while queue and rows == 1000 do
     rows, last = consumers.release(prefix, consumer, name, 1000, { seen = seen, keep = keep == "1", from = last and "(" .. last })
   end
+  names[#names + 1] = name
   at = at + 2 + count
 end
-if keep == "1" then
+if keep ~= "1" then
+  consumers.forget(prefix, consumer, known or { session = "", kind = "p", queues = names })
+elseif known then
   consumers.step_back(prefix, consumer, known)
-else
-  consumers.forget(prefix, consumer, known)
 end
-return 1
+return known and 1 or 0

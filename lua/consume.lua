@@ -81,15 +81,14 @@ local record = {
   info = info,
 }
 registering.register(prefix, consumer, old, wanted, record)
-local incarnations, kept, kinds = {}, {}, {}
+local incarnations, kept, kinds, names = {}, {}, {}, {}
 for i, queue in ipairs(wanted) do
-  incarnations[i] = queue.incarnation
+  incarnations[i], names[i] = queue.incarnation, queue.name
   kept[i] = registering.take_over(prefix, consumer, old, queue, repeated)
   kinds[i] = require("lib.traits").read(prefix, queue.name).kind or ""
 end
-local before = old ~= "" and consumers.read(prefix, old)
-if before then
-  consumers.forget(prefix, old, before)
+if old ~= "" then
+  consumers.forget(prefix, old, consumers.read(prefix, old) or { session = session, kind = kind, queues = names })
 end
 for _, queue in ipairs(wanted) do
   registering.greet(prefix, queue.name, kind)

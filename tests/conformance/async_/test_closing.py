@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -102,8 +103,27 @@ async def test_a_server_that_answers_is_given_all_the_time_it_needs(
     faults = Faults(doomed)
     for _ in range(3):
         await holding(doomed)
-    faults.during("cancel", lambda: time.sleep(0.15), times=6)
+    faults.during("cancel", lambda: time.sleep(0.15), times=2)
+    busy = faults.answer("cancel", "BUSY Redis is busy running a script.")
 
     await doomed.aclose()
 
+    assert busy.done == 1
     assert len(await async_messages(await connect(), "q")) == COUNT - 3
+
+
+async def test_a_heartbeat_that_is_stuck_does_not_keep_it_either(
+    doomed: AsyncBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rexchange._async.session.CLOSE_S", 0.2)
+    await holding(doomed)
+    heart, over = doomed._session._heart, threading.Event()
+    assert heart is not None
+    heart.thread = threading.Thread(target=over.wait, args=(20,), daemon=True)  # as if it was connecting
+    heart.thread.start()
+
+    start = time.monotonic()
+    await doomed.aclose()
+
+    assert time.monotonic() - start < 2
+    over.set()

@@ -10,9 +10,11 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from rexchange import AsyncBroker, AsyncConsumer, Broker, Message
 from rexchange.errors import BrokerConnectionError, ConsumerCancelled, ServerRefused
-from rexchange.testing import async_messages
+from rexchange.keyspace import Keys
+from rexchange.testing import async_drain, async_messages
 from tests.conformance.async_.support import Connect
 from tests.support.faults import Faults, reap
+from tests.support.servers import Bare
 
 REFUSED = "NOPERM this user has no permissions to run the 'xreadgroup' command"
 
@@ -153,6 +155,63 @@ async def test_what_was_read_while_the_session_was_reaped_comes_again(broker: As
         assert await taken(consumer) == (b"0", True)
         assert rule.done == 1
         assert await async_messages(broker, "q") == []
+
+
+async def test_what_is_read_under_a_name_that_was_reaped_before_comes_again_at_once(
+    broker: AsyncBroker, url: str, ask: Bare, keys: Keys
+) -> None:
+    """A process that was frozen reads on, and learns only then that its session is gone."""
+    faults = await fill(broker, 1)
+
+    async with broker.consume("q", auto_ack=False, timeout=10) as consumer:
+        reap(url, broker)
+        rule = faults.during("XREADGROUP", broker._session._went)
+
+        assert await taken(consumer) == (b"0", False)
+        assert rule.done == 1
+        assert await async_messages(broker, "q") == []
+        assert len(ask("XINFO", "CONSUMERS", keys.stream(b"q"), "g")) == 2  # itself, and who holds what is given back
+
+
+async def test_what_was_shown_under_a_name_that_was_reaped_before_stays_its_own(broker: AsyncBroker, url: str) -> None:
+    await fill(broker, 1)
+
+    async with broker.consume("q", auto_ack=False, timeout=10) as consumer:
+        reap(url, broker)
+        delivery = await anext(consumer)
+        broker._session._went()
+
+        assert await consumer.next(0) is None  # it has registered anew
+        await delivery.ack(wait=True)
+
+        (info,) = await broker.queues()
+        assert (info.ready, info.unacked) == (0, 0)
+
+
+@pytest.mark.parametrize("end", ["cancel", "aclose"])
+async def test_what_was_read_under_a_name_that_was_reaped_before_goes_back_at_the_end(
+    broker: AsyncBroker, url: str, ask: Bare, keys: Keys, end: str
+) -> None:
+    await fill(broker, 2)
+    consumer = broker.consume("q", auto_ack=False, timeout=10)
+    await consumer.open()
+    reap(url, broker)
+    first = await anext(consumer)
+
+    await getattr(consumer, end)()
+
+    left = [(message.body, message.redelivered) for message in await async_drain(broker, "q")]
+    assert left == ([(b"1", False)] if end == "cancel" else [(b"0", True), (b"1", False)])
+    if end == "cancel":
+        await first.ack(wait=True)
+        await consumer.aclose()
+    (info,) = await broker.queues()
+    assert (info.ready, info.unacked) == (0, 0)
+    names = [
+        dict(zip(row[::2], row[1::2], strict=True))[b"name"]
+        for row in ask("XINFO", "CONSUMERS", keys.stream(b"q"), "g")
+    ]
+    assert consumer._holder.name.encode() not in names
 
 
 @pytest.mark.parametrize("anew", [True, False])

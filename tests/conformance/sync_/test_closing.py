@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -101,8 +102,25 @@ def test_a_server_that_answers_is_given_all_the_time_it_needs(
     faults = Faults(doomed)
     for _ in range(3):
         holding(doomed)
-    faults.during("cancel", lambda: time.sleep(0.15), times=6)
+    faults.during("cancel", lambda: time.sleep(0.15), times=2)
+    busy = faults.answer("cancel", "BUSY Redis is busy running a script.")
 
     doomed.close()
 
+    assert busy.done == 1
     assert len(messages(connect(), "q")) == COUNT - 3
+
+
+def test_a_heartbeat_that_is_stuck_does_not_keep_it_either(doomed: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rexchange._sync.session.CLOSE_S", 0.2)
+    holding(doomed)
+    heart, over = doomed._session._heart, threading.Event()
+    assert heart is not None
+    heart.thread = threading.Thread(target=over.wait, args=(20,), daemon=True)  # as if it was connecting
+    heart.thread.start()
+
+    start = time.monotonic()
+    doomed.close()
+
+    assert time.monotonic() - start < 2
+    over.set()

@@ -93,6 +93,18 @@ def test_a_short_time_for_one_operation_is_not_that_of_the_next(connect: Connect
     assert (connection.socket_timeout, connection.socket_connect_timeout) == (5, 5)
 
 
+def test_no_step_of_a_get_takes_longer_than_its_time(connect: Connect) -> None:
+    broker = connect()
+    broker.declare_queue("q")
+    assert broker.get("q") is None  # the rest is done already
+    connection: Any = broker._link.commands._connection
+    assert connection.socket_timeout == 5
+
+    assert broker.get("q", timeout=0.5) is None
+
+    assert connection.socket_timeout <= 0.5
+
+
 def test_what_a_get_could_not_acknowledge_in_time_is_gotten_by_the_next(broker: Broker) -> None:
     """Its late ack would have been sent with the next call, and nobody would ever have seen the message."""
     broker.declare_queue("q")

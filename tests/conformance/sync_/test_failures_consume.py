@@ -11,9 +11,11 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from rexchange import Broker, Consumer, Message
 from rexchange.errors import BrokerConnectionError, ConsumerCancelled, ServerRefused
-from rexchange.testing import messages
+from rexchange.keyspace import Keys
+from rexchange.testing import drain, messages
 from tests.conformance.sync_.support import Connect
 from tests.support.faults import Faults, reap
+from tests.support.servers import Bare
 
 REFUSED = "NOPERM this user has no permissions to run the 'xreadgroup' command"
 
@@ -154,6 +156,63 @@ def test_what_was_read_while_the_session_was_reaped_comes_again(broker: Broker, 
         assert taken(consumer) == (b"0", True)
         assert rule.done == 1
         assert messages(broker, "q") == []
+
+
+def test_what_is_read_under_a_name_that_was_reaped_before_comes_again_at_once(
+    broker: Broker, url: str, ask: Bare, keys: Keys
+) -> None:
+    """A process that was frozen reads on, and learns only then that its session is gone."""
+    faults = fill(broker, 1)
+
+    with broker.consume("q", auto_ack=False, timeout=10) as consumer:
+        reap(url, broker)
+        rule = faults.during("XREADGROUP", broker._session._went)
+
+        assert taken(consumer) == (b"0", False)
+        assert rule.done == 1
+        assert messages(broker, "q") == []
+        assert len(ask("XINFO", "CONSUMERS", keys.stream(b"q"), "g")) == 2  # itself, and who holds what is given back
+
+
+def test_what_was_shown_under_a_name_that_was_reaped_before_stays_its_own(broker: Broker, url: str) -> None:
+    fill(broker, 1)
+
+    with broker.consume("q", auto_ack=False, timeout=10) as consumer:
+        reap(url, broker)
+        delivery = next(consumer)
+        broker._session._went()
+
+        assert consumer.next(0) is None  # it has registered anew
+        delivery.ack(wait=True)
+
+        (info,) = broker.queues()
+        assert (info.ready, info.unacked) == (0, 0)
+
+
+@pytest.mark.parametrize("end", ["cancel", "close"])
+def test_what_was_read_under_a_name_that_was_reaped_before_goes_back_at_the_end(
+    broker: Broker, url: str, ask: Bare, keys: Keys, end: str
+) -> None:
+    fill(broker, 2)
+    consumer = broker.consume("q", auto_ack=False, timeout=10)
+    consumer.open()
+    reap(url, broker)
+    first = next(consumer)
+
+    getattr(consumer, end)()
+
+    left = [(message.body, message.redelivered) for message in drain(broker, "q")]
+    assert left == ([(b"1", False)] if end == "cancel" else [(b"0", True), (b"1", False)])
+    if end == "cancel":
+        first.ack(wait=True)
+        consumer.close()
+    (info,) = broker.queues()
+    assert (info.ready, info.unacked) == (0, 0)
+    names = [
+        dict(zip(row[::2], row[1::2], strict=True))[b"name"]
+        for row in ask("XINFO", "CONSUMERS", keys.stream(b"q"), "g")
+    ]
+    assert consumer._holder.name.encode() not in names
 
 
 @pytest.mark.parametrize("anew", [True, False])
