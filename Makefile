@@ -27,7 +27,7 @@ demo: $(READY) ## a broker, a queue, a dead consumer: what rexchange does, with 
 
 test: $(READY) ## the quick tests, on an embedded Valkey and on fakeredis (under two minutes)
 	@echo "== quick tests (make check runs them all)"
-	@$(BIN)/python -m pytest -q -n $(WORKERS) -m "not slow and not chaos and not redis and not differential"
+	@$(BIN)/python -m pytest -q -n $(WORKERS) -m "not slow and not thorough and not chaos and not redis and not differential"
 
 check: $(CHECKS) ## everything CI looks at, once: format, lint, types, floors, Lua, all tests, coverage, the wheel
 	@echo "== all checks passed"

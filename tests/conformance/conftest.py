@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,20 @@ from rexchange.keyspace import Keys
 from rexchange.topology import PREDECLARED
 from tests.support.keys import OWN, Check
 from tests.support.servers import Bare
+
+#: Where the quick tests run each colour; `make check` runs both everywhere.
+QUICK = {"async_": "memory", "sync_": "embedded"}
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what the quick tests leave out."""
+    for item in items:
+        if not isinstance(item, pytest.Function) or not item.path.is_relative_to(HERE):
+            continue
+        kind = item.callspec.params.get("url") if hasattr(item, "callspec") else None
+        if kind is not None and kind != QUICK[item.path.parent.name]:
+            item.add_marker(pytest.mark.thorough)
 
 
 def pytest_configure(config: pytest.Config) -> None:
