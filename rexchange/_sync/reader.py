@@ -157,10 +157,10 @@ class Reader:
                 # Tokens and unseen entries have been dealt with: a second time they might be another's.
                 call = consume.take(holder.name, window, holder.queues, holder.incarnations, wait_ms=wait_ms)
                 entries = self._link.once(call, wire=self._wire)
-            return entries
         except ConnectionLost:
             self._client_id = 0
             raise
+        return entries
 
     def _send(self, command: list[Arg], batch: Batch | None = None) -> object:
         """Send a read, verdicts in front of it in the same write."""
