@@ -363,7 +363,8 @@ def fail_over(master: Server, replica: Server, url: str) -> None:
         broker.publish_many([Message(b"%d" % i, routing_key="q") for i in range(20)])
         seen = {next(consumer).body for _ in range(10)}
         with master.client() as client:
-            assert client.wait(1, 2000) == 1
+            client.set("marker", 1)  # WAIT is about the connection's own writes; without one it would wait for nothing
+            assert client.wait(1, 5000) == 1
         master.kill()
         start = time.monotonic()
         assert broker.publish(b"after", routing_key="q", timeout=20) == 1

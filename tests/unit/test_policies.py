@@ -67,6 +67,7 @@ def test_keys_that_tune_rabbitmqs_own_storage_are_kept(key: str) -> None:
         ({"pattern": 5}, "pattern"),
         ({"pattern": b"^a"}, "pattern"),
         ({"pattern": "(open"}, "pattern"),
+        ({"pattern": "^q[[:digit:]]+$"}, "pattern"),
         ({"priority": "5"}, "priority"),
         ({"priority": True}, "priority"),
         ({"apply_to": "classic"}, "apply_to"),
