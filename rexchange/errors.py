@@ -47,7 +47,6 @@ _SHOWN_MESSAGES = 5
 # Greedy up to the last "@": a password with a raw "@" or "/" in it must not be shown in part.
 _USER_PART = re.compile(r"://\S*@")
 _PASSWORD_OPTION = re.compile(r"(?i)([?&]\w*password=)[^&\s'\"]*")
-_ESCAPED = re.compile(rb"%([0-9A-Fa-f]{2})")
 
 
 def redact(text: str) -> str:
@@ -365,41 +364,3 @@ class ScriptError(RexchangeError):
     """541: a script failed, or what it or Redis gave back cannot be read. A bug or foreign data, never a refusal."""
 
     reply_code = 541
-
-
-_TOPOLOGY: dict[str, type[TopologyError]] = {
-    "NOT_FOUND": NotFound,
-    "RESOURCE_LOCKED": ResourceLocked,
-    "PRECONDITION_FAILED": PreconditionFailed,
-    "ACCESS_REFUSED": AccessRefused,
-    "NOT_SUPPORTED": NotSupported,
-    "TOPOLOGY_LOST": TopologyLost,
-}
-_KINDS = frozenset({"", "exchange", "queue", "binding", "vhost", "consumer"})
-
-
-def _unescape(name: str) -> str:
-    """Undo the %XX that scripts write for "%", "|" and line ends in a name; names are UTF-8."""
-    raw = _ESCAPED.sub(lambda found: bytes([int(found[1], 16)]), name.encode("utf-8", "surrogateescape"))
-    return raw.decode("utf-8", "backslashreplace")
-
-
-def from_reply(text: str) -> RexchangeError:
-    """Return the error that a script's error reply ``<CODE> <kind>|<name>|<message>`` stands for.
-
-    Any other text is an error of the server or of Lua itself and becomes a ScriptError that shows it whole.
-    """
-    code, _, rest = text.removeprefix("ERR ").partition(" ")
-    kind, first, tail = rest.partition("|")
-    name, second, message = tail.partition("|")
-    if not (first and second and kind in _KINDS):
-        return ScriptError(text)
-    plain = _unescape(name)
-    subject = f"{kind} {plain!r}: "
-    # Scripts say what is wrong and leave it to us to say with what; a text made in Python says both.
-    message = message if not kind or not message or message.startswith(subject) else subject + message
-    if code in _TOPOLOGY:
-        return _TOPOLOGY[code](message, kind=kind, name=plain)
-    if code == "NEWER_SCHEMA":
-        return ServerRefused(message, address="", outcome="not_done")
-    return ScriptError(message if code == "SCRIPT_ERROR" else text)

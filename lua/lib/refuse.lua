@@ -1,4 +1,4 @@
---- Coded refusals: the first word is the AMQP name, the same text on every server (errors.from_reply reads it).
+--- Coded refusals: the first word is the AMQP name, the same text on every server (rexchange/protocol/refusals.py reads it).
 local M = {}
 
 local function escape(name)

@@ -6,7 +6,8 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from rexchange.errors import RexchangeError, from_reply
+from rexchange.errors import RexchangeError
+from rexchange.protocol.refusals import from_reply
 
 T = TypeVar("T")
 

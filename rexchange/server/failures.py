@@ -13,7 +13,6 @@ from redis.exceptions import AuthenticationError, AuthorizationError, InvalidRes
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from rexchange import errors
 from rexchange.errors import (
     BrokerConnectionError,
     Outcome,
@@ -23,6 +22,7 @@ from rexchange.errors import (
     ServerRefused,
     TopologyLost,
 )
+from rexchange.protocol.refusals import from_reply
 from rexchange.server.endpoint import Address
 
 _BASE_S = 0.05
@@ -151,7 +151,7 @@ def _by_code(error: BaseException, shown: str) -> RexchangeError:
         return TopologyLost(f"a key of rexchange holds a value of another type: {text}")
     if not isinstance(error, RedisError):
         return ScriptError(f"{type(error).__name__}: {text}")
-    ours = errors.from_reply(text)
+    ours = from_reply(text)
     if isinstance(ours, ServerRefused):  # made without the address, which the reply does not hold
         return ServerRefused(text.split("|", 2)[-1], address=shown, outcome="not_done")
     return ours
