@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,11 @@ import pytest
 from rexchange.server import embedded
 from rexchange.testing import forget
 from tests.support import servers
+
+# What a script starts in the background (`make test &`) ignores Ctrl-C, and so does all that it starts in turn: the
+# programs that a test ends by Ctrl-C would never end.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
