@@ -1,7 +1,8 @@
 """Policies: what an operator says of many queues and exchanges at once, by a pattern of their names (RabbitMQ's rules).
 
 Exactly one applies to each: of those that match the one of the highest priority, at equal priority the first by name.
-Arguments beat it; of two numbers the smaller holds (`traits`).
+One with a key that a queue's type has not does not match it. Arguments beat it; of two numbers the smaller holds
+(`traits`).
 """
 
 from __future__ import annotations
@@ -32,6 +33,14 @@ IGNORED = frozenset(
     | {"target-group-size"}
 )
 """Keys that tune RabbitMQ's own storage and replication: kept, without effect."""
+_CLASSIC = {"queue-mode", "queue-master-locator", "ha-mode", "ha-params", "ha-sync-mode", "ha-sync-batch-size"}
+_CLASSIC |= {"ha-promote-on-shutdown", "ha-promote-on-failure"}
+_QUORUM = {"delivery-limit", "dead-letter-strategy", "target-group-size"}
+_STREAM = {"max-age", "stream-max-segment-size-bytes", "initial-cluster-size"}
+_SHRINKING = {"message-ttl", "expires", "max-length", "max-in-memory-length", "max-in-memory-bytes", "overflow"}
+_SHRINKING |= {"dead-letter-exchange", "dead-letter-routing-key"}
+_HAS_NOT = {"classic": _QUORUM | _STREAM, "quorum": _CLASSIC | _STREAM, "stream": _CLASSIC | _QUORUM | _SHRINKING}
+"""Keys that a type of queue has not: a policy with one of them is not about such queues (RabbitMQ 3.10 to 4.x)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +60,7 @@ class Policy:
         else:
             kind = as_text(thing.arguments.get("x-queue-type")) or "classic"
             own = "streams" if kind == "stream" else f"{kind}_queues"
-            wanted = self.apply_to in ("all", "queues", own)
+            wanted = self.apply_to in ("all", "queues", own) and not _HAS_NOT[kind] & self.definition.keys()
         return wanted and re.search(self.pattern, thing.name) is not None
 
 

@@ -70,13 +70,17 @@ def refusals() -> Iterator[None]:
 def fresh_vhost() -> Iterator[str]:
     """Make a vhost of RabbitMQ and remove it afterwards."""
     vhost = f"differential-{secrets.token_hex(4)}"
-    _rabbitmqctl("add_vhost", vhost)
+    rabbitmqctl("add_vhost", vhost)
     try:
-        _rabbitmqctl("set_permissions", "-p", vhost, "guest", ".*", ".*", ".*")
+        rabbitmqctl("set_permissions", "-p", vhost, "guest", ".*", ".*", ".*")
         yield vhost
     finally:
-        _rabbitmqctl("delete_vhost", vhost)
+        rabbitmqctl("delete_vhost", vhost)
 
 
-def _rabbitmqctl(*words: str) -> None:
-    subprocess.run(["rabbitmqctl", "--quiet", *words], check=True, capture_output=True, timeout=60)
+def rabbitmqctl(*words: str, stdin: str = "") -> str:
+    """Run a command of RabbitMQ's, which takes a second to start, and return what it printed."""
+    command = ["rabbitmqctl", "--quiet", *words]
+    done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout

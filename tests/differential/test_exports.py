@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +15,7 @@ import pytest
 
 from rexchange import Broker
 from tests.differential.compare import Both
+from tests.differential.rabbitmq import rabbitmqctl
 from tests.real.definitions import FILES, Row
 from tests.real.test_import import NO_KEYS, SECTIONS, Content, canonical, names_of, renamed
 
@@ -60,10 +60,10 @@ class Theirs:
     """RabbitMQ's own import and export."""
 
     def take(self, content: Content) -> None:
-        self._run("import_definitions", stdin=json.dumps({"rabbit_version": "4.0.0", **content}))
+        rabbitmqctl("import_definitions", stdin=json.dumps({"rabbit_version": "4.0.0", **content}))
 
     def give(self, prefix: str) -> dict[str, set[str]]:
-        content: Content = json.loads(self._run("export_definitions", "-"))
+        content: Content = json.loads(rabbitmqctl("export_definitions", "-"))
         return {section: {*map(canonical, self._rows(section, content[section], prefix))} for section in SECTIONS}
 
     def _rows(self, section: str, rows: list[Row], prefix: str) -> Iterator[Row]:
@@ -74,15 +74,9 @@ class Theirs:
                 yield row | ({"internal": False} if section == "exchanges" else {})
 
     def forget(self, prefix: str) -> None:
-        """Delete its vhosts, all in one call: rabbitmqctl takes a second to start."""
+        """Delete its vhosts, all in one call."""
         mine = f'V <- rabbit_vhost:list_names(), string:prefix(V, "{prefix}") =/= nomatch'
-        self._run("eval", f'[rabbit_vhost:delete(V, <<"test">>) || {mine}].')
-
-    def _run(self, *words: str, stdin: str = "") -> str:
-        command = ["rabbitmqctl", "--quiet", *words]
-        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=200, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        rabbitmqctl("eval", f'[rabbit_vhost:delete(V, <<"test">>) || {mine}].')
 
 
 def ours(content: dict[str, Any]) -> dict[str, set[str]]:

@@ -128,7 +128,25 @@ QUORUM, LOGS = Queue("orders.safe", arguments={"x-queue-type": b"quorum"}), Exch
     ],
 )
 def test_what_a_policy_is_about(apply_to: Any, found: list[bool]) -> None:
-    policy = Policy("p", "^orders", {"expires": 1}, apply_to=apply_to)
+    policy = Policy("p", "^orders", {"max-length-bytes": 1}, apply_to=apply_to)
+    assert [policy.matches(thing) for thing in (CLASSIC, QUORUM, STREAM, LOGS)] == found
+
+
+@pytest.mark.parametrize(
+    ("key", "found"),
+    [
+        ("max-length-bytes", [True, True, True, True]),
+        ("alternate-exchange", [True, True, True, True]),
+        ("message-ttl", [True, True, False, True]),
+        ("expires", [True, True, False, True]),
+        ("dead-letter-exchange", [True, True, False, True]),
+        ("delivery-limit", [False, True, False, True]),
+        ("max-age", [False, False, True, True]),
+        ("ha-mode", [True, False, False, True]),
+    ],
+)
+def test_a_policy_with_a_key_that_a_type_of_queue_has_not_is_not_about_it(key: str, found: list[bool]) -> None:
+    policy = Policy("p", "^orders", {"max-length-bytes": 5, key: 1})
     assert [policy.matches(thing) for thing in (CLASSIC, QUORUM, STREAM, LOGS)] == found
 
 

@@ -79,6 +79,36 @@ async def test_it_applies_to_kinds_of_queues(broker: AsyncBroker, apply_to: Any,
     assert [kind for kind in ("classic", "quorum") if await kept(broker, kind) == 1] == limited
 
 
+async def test_one_with_a_key_that_the_queues_type_has_not_is_not_about_it(broker: AsyncBroker) -> None:
+    """RabbitMQ passes the whole policy over: a delivery limit for quorum queues drops nothing of a classic one."""
+    await broker.declare_queue("q")
+    await broker.set_policy("quorum", ".*", {"delivery-limit": 0, "max-length": 1}, priority=1)
+    await broker.set_policy("rest", ".*", {"max-length": 3})
+
+    assert await kept(broker) == 3
+    await broker.publish(b"m", routing_key="q")
+    for _ in range(3):
+        delivery = await broker.get("q", auto_ack=False)
+        assert delivery is not None
+        await delivery.nack()
+
+
+async def test_a_stream_is_not_deleted_by_a_policy_for_other_queues(broker: AsyncBroker) -> None:
+    await broker.declare_queue("log", queue_type="stream")
+    await broker.declare_queue("q")
+    await broker.publish(b"m", routing_key="log")
+    await broker.set_policy("p", ".*", {"expires": 100})
+
+    await async_wait_until(lambda: gone(broker, "q"))
+    assert [info.queue.name for info in await broker.queues()] == ["log"]
+
+
+async def gone(broker: AsyncBroker, queue: str) -> bool:
+    """Run the reaper; whether the queue is gone."""
+    await broker.reap()
+    return queue not in [info.queue.name for info in await broker.queues()]
+
+
 # --- argument and policy
 
 

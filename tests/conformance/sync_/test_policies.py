@@ -80,6 +80,36 @@ def test_it_applies_to_kinds_of_queues(broker: Broker, apply_to: Any, limited: l
     assert [kind for kind in ("classic", "quorum") if kept(broker, kind) == 1] == limited
 
 
+def test_one_with_a_key_that_the_queues_type_has_not_is_not_about_it(broker: Broker) -> None:
+    """RabbitMQ passes the whole policy over: a delivery limit for quorum queues drops nothing of a classic one."""
+    broker.declare_queue("q")
+    broker.set_policy("quorum", ".*", {"delivery-limit": 0, "max-length": 1}, priority=1)
+    broker.set_policy("rest", ".*", {"max-length": 3})
+
+    assert kept(broker) == 3
+    broker.publish(b"m", routing_key="q")
+    for _ in range(3):
+        delivery = broker.get("q", auto_ack=False)
+        assert delivery is not None
+        delivery.nack()
+
+
+def test_a_stream_is_not_deleted_by_a_policy_for_other_queues(broker: Broker) -> None:
+    broker.declare_queue("log", queue_type="stream")
+    broker.declare_queue("q")
+    broker.publish(b"m", routing_key="log")
+    broker.set_policy("p", ".*", {"expires": 100})
+
+    wait_until(lambda: gone(broker, "q"))
+    assert [info.queue.name for info in broker.queues()] == ["log"]
+
+
+def gone(broker: Broker, queue: str) -> bool:
+    """Run the reaper; whether the queue is gone."""
+    broker.reap()
+    return queue not in [info.queue.name for info in broker.queues()]
+
+
 # --- argument and policy
 
 
