@@ -15,8 +15,7 @@ from rexchange.definitions import Content
 from rexchange.errors import InvalidArgument, NotFound
 from rexchange.keyspace import Keys
 from rexchange.policies import Policy
-from rexchange.protocol import declare, policies
-from rexchange.records import encode_binding_id
+from rexchange.protocol import policies
 from rexchange.topology import Binding, Exchange, Queue
 
 if TYPE_CHECKING:
@@ -120,19 +119,14 @@ class AsyncDefinitions(AsyncTopology, AsyncListing):
                 page = mine[start : start + PER_ROUND_TRIP]
                 for index in await self._link.together([self._call(value) for value in page]):
                     await self._make_alone(page[index])
-                self._declared.update((_key(value), value) for value in page)
+                self._note(*page)
                 done += len(page)
                 made(done)
             if mine and kind is Policy:
                 await self._written_out()
 
     def _call(self, value: Value) -> Call[Any]:
-        link = self._link
-        if isinstance(value, Exchange):
-            return declare.declare_exchange(value, link.keys, link.policies)
-        if isinstance(value, Queue):
-            return declare.declare_queue(value, self._session.id, link.keys, link.policies)
-        return policies.put(value) if isinstance(value, Policy) else declare.bind(value, self._session.id)
+        return policies.put(value) if isinstance(value, Policy) else self._declaring(value)
 
     async def _make_alone(self, value: Value) -> None:
         """Make what was refused among others: by what can be mended (the policies changed), or for good."""
@@ -142,11 +136,3 @@ class AsyncDefinitions(AsyncTopology, AsyncListing):
             await self._declare_queue(value, passive=False)
         else:
             await self._link.run(self._call(value))
-
-
-def _key(value: Value) -> object:
-    """Return what the value is known by among those that this Broker declared."""
-    if isinstance(value, Binding):
-        return "binding", value.source, encode_binding_id(value)
-    kind = "exchange" if isinstance(value, Exchange) else "queue" if isinstance(value, Queue) else "policy"
-    return kind, value.name

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING
 
 from rexchange import topology
 from rexchange._async.base import AsyncBase
+from rexchange._async.link import follow
 from rexchange.errors import AccessRefused
 from rexchange.keyspace import Keys, scan_pattern, vhost_of
 from rexchange.policies import Policy, check
-from rexchange.protocol import declare, tick
 from rexchange.protocol import policies as protocol
+from rexchange.protocol import tick
 from rexchange.protocol.call import PoliciesChanged
 
 if TYPE_CHECKING:
-    from rexchange._async.link import Link
+    from rexchange._async.link import Link, Runner
     from rexchange.codec import Table
     from rexchange.policies import ApplyTo
     from rexchange.protocol.policies import State
@@ -23,13 +23,17 @@ if TYPE_CHECKING:
 PER_SCAN = 1000
 
 
-async def known(link: Link) -> State:
-    """Return the policies of now; where their consequences were not written to the end, that is done first."""
+async def known(link: Link, run: Runner | None = None) -> State:
+    """Return the policies of now; where their consequences were not written to the end, that is done first.
+
+    `run`: what runs calls while the link itself cannot, since the topology is being declared again.
+    """
+    runner = run or link.run
     while True:
-        state = await link.run(protocol.read())
+        state: State = await runner(protocol.read())
         try:
             if state.number != state.applied:
-                state = await link.follow(protocol.write_out(state, link.keys))
+                state = await follow(protocol.write_out(state, link.keys), runner)
         except PoliciesChanged:
             continue
         link.policies = state
@@ -58,7 +62,7 @@ class AsyncPolicies(AsyncBase):
         policy = Policy(name, pattern, definition, priority, apply_to)
         check(policy)
         await self._run(protocol.put(policy))
-        self._declared["policy", name] = policy
+        self._note(policy)
         await self._written_out()
         return policy
 
@@ -90,12 +94,11 @@ class AsyncPolicies(AsyncBase):
 
     async def create_vhost(self, name: str) -> None:
         """Make a vhost with its predeclared exchanges; one that is there is no error."""
-        key = Keys(topology.check_vhost(name)).vhost
-        call = declare.open_vhost(secrets.token_hex(8).encode())
+        other = self.on_vhost(name)
         await self._ready()
-        script = self._link.address.script(call.script)
-        await self._link.plain("SCRIPT", "LOAD", script.text)
-        await self._link.plain("EVALSHA", script.sha, 1, key, *call.args)
+        await self._link.open()
+        async with other:
+            pass  # entering makes it
 
     async def delete_vhost(self, name: str) -> None:
         """Delete a vhost with all that it holds; one that is missing is no error.
@@ -110,8 +113,9 @@ class AsyncPolicies(AsyncBase):
             raise AccessRefused(message, kind="vhost", name=name)
         await self._ready()
         await self._link.plain("UNLINK", Keys(raw).vhost)
-        for key in await self._scan(scan_pattern(raw) + b"*"):
-            await self._link.plain("UNLINK", key)
+        keys = await self._scan(scan_pattern(raw) + b"*")
+        for start in range(0, len(keys), PER_SCAN):
+            await self._link.plain("UNLINK", *keys[start : start + PER_SCAN])
 
     async def _scan(self, pattern: bytes) -> list[bytes]:
         await self._ready()

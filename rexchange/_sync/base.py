@@ -17,6 +17,7 @@ from rexchange._sync.publisher import Publisher
 from rexchange._sync.session import Session
 from rexchange._sync.wire import inherited
 from rexchange.errors import InvalidArgument
+from rexchange.records import encode_binding_id
 from rexchange.server.address import resolve
 from rexchange.server.exits import at_exit
 from rexchange.topology import Binding, Exchange, Queue
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     from rexchange._sync.consumer import Consumer
     from rexchange._sync.getter import Getter
     from rexchange._sync.replies import ReplyDesk
+    from rexchange.definitions import Value
     from rexchange.hooks import Counters, Hooks
-    from rexchange.policies import Policy
     from rexchange.protocol.call import Call
     from rexchange.settings import Settings
 
@@ -66,7 +67,7 @@ class Base:
         if url is None and client is None and self.settings.data_dir is not None:
             url = f"embedded://{self.settings.data_dir.absolute()}"
         address = resolve(url, client)
-        self._declared: dict[object, Exchange | Queue | Binding | Policy] = {}
+        self._declared: dict[object, Value] = {}
         self._link = Link(address, self.settings, name)
         self._link.restore = self.restore
         self._session = Session(self._link)
@@ -143,6 +144,10 @@ class Base:
             io.run_blocking(self._release)
             self._release = None
 
+    def _note(self, *values: Value) -> None:
+        """Keep what was declared, for `restore`."""
+        self._declared.update((key_of(value), value) for value in values)
+
     def restore(self, run: Callable[[Call[Any]], Any]) -> None:
         """Declare again, after the server lost it all, what this Broker declared (redeclare=True)."""
         raise NotImplementedError
@@ -197,6 +202,13 @@ def name_of(kind: str, value: str | Queue | Exchange) -> str:
         value = value.name
     topology.check_name(kind, value)
     return value
+
+
+def key_of(value: Value) -> object:
+    """Return what a declared value is known by among those of its Broker."""
+    if isinstance(value, Binding):
+        return "binding", value.source, encode_binding_id(value)
+    return "exchange" if isinstance(value, Exchange) else "queue" if isinstance(value, Queue) else "policy", value.name
 
 
 def _end_all() -> None:

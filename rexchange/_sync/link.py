@@ -42,6 +42,17 @@ BLOCK_MARGIN_S = 2.0
 """A blocking read may answer so much later than its block before the connection counts as half-open."""
 
 
+def follow(plan: Plan[T], run: Runner) -> T:
+    """Run the calls of a plan and return its result."""
+    try:
+        call = next(plan)
+        while True:
+            call = plan.send(run(call))
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+
+
 class Link:
     """Everything of one Broker that talks to the server shares this."""
 
@@ -234,13 +245,7 @@ class Link:
     def follow(self, plan: Plan[T], *, deadline: float | None = None) -> T:
         """Run the calls of a plan and return its result."""
         limit = self.deadline() if deadline is None else deadline
-        try:
-            call = next(plan)
-            while True:
-                call = plan.send(self.run(call, deadline=limit))
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
+        return follow(plan, lambda call: self.run(call, deadline=limit))
 
     def recovered(self, seen: bytes, deadline: float) -> bool:
         """Whether a topology that was lost under the vhost id `seen` is there again (redeclare=True)."""

@@ -3,20 +3,20 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING
 
 from rexchange import topology
 from rexchange._sync.base import Base
+from rexchange._sync.link import follow
 from rexchange.errors import AccessRefused
 from rexchange.keyspace import Keys, scan_pattern, vhost_of
 from rexchange.policies import Policy, check
-from rexchange.protocol import declare, tick
 from rexchange.protocol import policies as protocol
+from rexchange.protocol import tick
 from rexchange.protocol.call import PoliciesChanged
 
 if TYPE_CHECKING:
-    from rexchange._sync.link import Link
+    from rexchange._sync.link import Link, Runner
     from rexchange.codec import Table
     from rexchange.policies import ApplyTo
     from rexchange.protocol.policies import State
@@ -24,13 +24,17 @@ if TYPE_CHECKING:
 PER_SCAN = 1000
 
 
-def known(link: Link) -> State:
-    """Return the policies of now; where their consequences were not written to the end, that is done first."""
+def known(link: Link, run: Runner | None = None) -> State:
+    """Return the policies of now; where their consequences were not written to the end, that is done first.
+
+    `run`: what runs calls while the link itself cannot, since the topology is being declared again.
+    """
+    runner = run or link.run
     while True:
-        state = link.run(protocol.read())
+        state: State = runner(protocol.read())
         try:
             if state.number != state.applied:
-                state = link.follow(protocol.write_out(state, link.keys))
+                state = follow(protocol.write_out(state, link.keys), runner)
         except PoliciesChanged:
             continue
         link.policies = state
@@ -59,7 +63,7 @@ class Policies(Base):
         policy = Policy(name, pattern, definition, priority, apply_to)
         check(policy)
         self._run(protocol.put(policy))
-        self._declared["policy", name] = policy
+        self._note(policy)
         self._written_out()
         return policy
 
@@ -91,12 +95,11 @@ class Policies(Base):
 
     def create_vhost(self, name: str) -> None:
         """Make a vhost with its predeclared exchanges; one that is there is no error."""
-        key = Keys(topology.check_vhost(name)).vhost
-        call = declare.open_vhost(secrets.token_hex(8).encode())
+        other = self.on_vhost(name)
         self._ready()
-        script = self._link.address.script(call.script)
-        self._link.plain("SCRIPT", "LOAD", script.text)
-        self._link.plain("EVALSHA", script.sha, 1, key, *call.args)
+        self._link.open()
+        with other:
+            pass  # entering makes it
 
     def delete_vhost(self, name: str) -> None:
         """Delete a vhost with all that it holds; one that is missing is no error.
@@ -111,8 +114,9 @@ class Policies(Base):
             raise AccessRefused(message, kind="vhost", name=name)
         self._ready()
         self._link.plain("UNLINK", Keys(raw).vhost)
-        for key in self._scan(scan_pattern(raw) + b"*"):
-            self._link.plain("UNLINK", key)
+        keys = self._scan(scan_pattern(raw) + b"*")
+        for start in range(0, len(keys), PER_SCAN):
+            self._link.plain("UNLINK", *keys[start : start + PER_SCAN])
 
     def _scan(self, pattern: bytes) -> list[bytes]:
         self._ready()

@@ -8,7 +8,7 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from rexchange import topology
-from rexchange._sync.base import name_of
+from rexchange._sync.base import key_of, name_of
 from rexchange._sync.policies import Policies, known
 from rexchange.arguments import exchange_arguments, queue_arguments
 from rexchange.checks import check_flags
@@ -16,8 +16,6 @@ from rexchange.errors import AccessRefused, TopologyError, TopologyLost
 from rexchange.policies import Policy
 from rexchange.protocol import declare, policies, tick
 from rexchange.protocol.call import PoliciesChanged, SessionGone
-from rexchange.protocol.policies import NONE
-from rexchange.records import encode_binding_id
 from rexchange.topology import Binding, Exchange, Queue
 
 if TYPE_CHECKING:
@@ -67,7 +65,7 @@ class Topology(Policies):
         self._ready()
         exchange = self._declare_exchange(wanted, passive=passive)
         if not passive and predeclared is None:
-            self._declared["exchange", name] = wanted
+            self._note(wanted)
         return exchange
 
     def declare_queue(
@@ -86,13 +84,12 @@ class Topology(Policies):
         An empty name asks for one of the broker's own choice. `exclusive`: it is this Broker's alone and goes with it.
         `options` are x-arguments under their typed names: ack_timeout, message_ttl, expires, max_length,
         max_length_bytes, overflow, dead_letter_exchange, dead_letter_routing_key, max_priority, single_active_consumer,
-        delivery_limit, queue_type. The queue returned knows its ready message_count and its consumer_count.
+        delivery_limit, queue_type, max_age. The queue returned knows its ready message_count and its consumer_count.
         Raises PreconditionFailed, ResourceLocked, NotFound (passive), AccessRefused, NotSupported.
         """
         check_flags(durable=durable, exclusive=exclusive, auto_delete=auto_delete, passive=passive)
-        passive = passive or str(name).startswith(
-            f"{topology.REPLY_TO}."
-        )  # whether who waits for a reply is still there
+        # Asked for by its name: whether who waits for a reply is still there.
+        passive = passive or str(name).startswith(f"{topology.REPLY_TO}.")
         merged = {} if passive else queue_arguments(arguments, options, name=name)
         if name == "" and not passive:
             name = f"amq.gen-{secrets.token_urlsafe(16)}"
@@ -105,7 +102,7 @@ class Topology(Policies):
             topology.check_queue(wanted, named=not name.startswith("amq.gen-"))
         queue = self._declare_queue(wanted, passive=passive)
         if not passive:
-            self._declared["queue", name] = wanted
+            self._note(wanted)
         return queue
 
     def _declare_exchange(self, wanted: Exchange, *, passive: bool) -> Exchange:
@@ -142,7 +139,7 @@ class Topology(Policies):
         """
         binding = _binding(destination, source, binding_key, arguments)
         self._run(declare.bind(binding, self._session.id))
-        self._declared["binding", binding.source, encode_binding_id(binding)] = binding
+        self._note(binding)
 
     def unbind(
         self,
@@ -154,7 +151,7 @@ class Topology(Policies):
         """Take a binding away; one that is missing is no error (RabbitMQ)."""
         binding = _binding(destination, source, binding_key, arguments)
         self._run(declare.unbind(binding, self._session.id))
-        self._declared.pop(("binding", binding.source, encode_binding_id(binding)), None)
+        self._declared.pop(key_of(binding), None)
 
     def delete_exchange(self, name: str | Exchange, *, if_unused: bool = False) -> None:
         """Delete an exchange and its bindings; one that is missing is no error.
@@ -204,10 +201,9 @@ class Topology(Policies):
         What is refused, such as a binding to what another Broker declared, is left out from now on.
         """
         values = list(self._declared.values())
-        state = NONE
         for policy in (value for value in values if isinstance(value, Policy)):
-            state = run(policies.put(policy))
-        self._link.policies = run(policies.applied(state))  # all that is made below knows them
+            run(policies.put(policy))
+        known(self._link, run)  # they hold for what others have declared again already, too
         if any(isinstance(value, Queue) and value.exclusive for value in values):
             ttl_ms = int(self.settings.session_timeout.total_seconds() * 1000)
             run(tick.open_session(self._session.id, ttl_ms))
@@ -217,26 +213,29 @@ class Topology(Policies):
                     self._restore(run, key, value)
 
     def _restore(self, run: Callable[[Call[Any]], Any], key: object, value: Exchange | Queue | Binding) -> None:
-        link, session = self._link, self._session.id
         while True:
             try:
-                if isinstance(value, Exchange):
-                    run(declare.declare_exchange(value, link.keys, link.policies))
-                elif isinstance(value, Queue):
-                    owned = topology.owned_by(value, session if value.exclusive else "")
-                    run(declare.declare_queue(owned, session, link.keys, link.policies))
-                else:
-                    run(declare.bind(value, session))
+                run(self._declaring(value))
             except PoliciesChanged:
-                link.policies = run(policies.read())  # another Broker restores its own
+                known(self._link, run)  # another Broker restores its own
             except TopologyLost:
                 raise
             except TopologyError as error:
-                _log.warning("%s: lost, and not declared again: %s: %s", link, value, error)
+                _log.warning("%s: lost, and not declared again: %s: %s", self._link, value, error)
                 self._declared.pop(key, None)
                 return
             else:
                 return
+
+    def _declaring(self, value: Exchange | Queue | Binding) -> Call[Any]:
+        """Return the call that declares a value, an exclusive queue as our session's."""
+        link, session = self._link, self._session.id
+        if isinstance(value, Exchange):
+            return declare.declare_exchange(value, link.keys, link.policies)
+        if isinstance(value, Queue):
+            owned = topology.owned_by(value, session if value.exclusive else "")
+            return declare.declare_queue(owned, session, link.keys, link.policies)
+        return declare.bind(value, session)
 
 
 def _binding(

@@ -189,7 +189,7 @@ def wake_reply(reply: Reply, wakes: Sequence[bytes]) -> tuple[list[bytes], bytes
 
 
 class Place(NamedTuple):
-    """Where a reader of a stream queue begins: first, last, next, offset (of a message) or time (ms)."""
+    """Where a reader of a stream queue begins: first, last, next, offset (of a message), time or age (ms)."""
 
     word: str = "next"
     value: int = 0

@@ -70,6 +70,22 @@ async def test_policies_that_change_while_it_declares_again(connect: Connect, as
     assert (await broker.declare_queue("q")).message_count == 1
 
 
+async def test_a_policy_holds_for_what_another_broker_has_declared_again_before(
+    connect: Connect, ask: Bare, keys: Keys
+) -> None:
+    broker, other = await connect(redeclare=True), await connect(redeclare=True)
+    await broker.declare_queue("ours")
+    await other.declare_queue("theirs")
+    await broker.set_policy("short", ".*", {"max-length": 1})
+    flush(ask, keys)
+
+    assert await other.publish(b"1", routing_key="theirs") == 1
+    assert await broker.publish(b"1", routing_key="ours") == 1
+    assert await other.publish(b"2", routing_key="theirs") == 1
+
+    assert (await other.declare_queue("theirs", passive=True)).message_count == 1
+
+
 async def test_what_is_lost_again_meanwhile_is_not_left_out(connect: Connect, ask: Bare, keys: Keys) -> None:
     broker: AsyncBroker = await connect(redeclare=True)
     for queue in ("one", "two"):

@@ -71,6 +71,22 @@ def test_policies_that_change_while_it_declares_again(connect: Connect, ask: Bar
     assert (broker.declare_queue("q")).message_count == 1
 
 
+def test_a_policy_holds_for_what_another_broker_has_declared_again_before(
+    connect: Connect, ask: Bare, keys: Keys
+) -> None:
+    broker, other = connect(redeclare=True), connect(redeclare=True)
+    broker.declare_queue("ours")
+    other.declare_queue("theirs")
+    broker.set_policy("short", ".*", {"max-length": 1})
+    flush(ask, keys)
+
+    assert other.publish(b"1", routing_key="theirs") == 1
+    assert broker.publish(b"1", routing_key="ours") == 1
+    assert other.publish(b"2", routing_key="theirs") == 1
+
+    assert (other.declare_queue("theirs", passive=True)).message_count == 1
+
+
 def test_what_is_lost_again_meanwhile_is_not_left_out(connect: Connect, ask: Bare, keys: Keys) -> None:
     broker: Broker = connect(redeclare=True)
     for queue in ("one", "two"):
