@@ -83,10 +83,11 @@ class Definitions(Topology, Listing):
         if isinstance(vhosts, str) or not (vhosts is None or isinstance(vhosts, Iterable)):
             raise InvalidArgument("vhosts", vhosts, "several names, or None for all")
         names = self.vhosts() if vhosts is None else list(vhosts)
-        for name in names:
-            if not self._is_there(name):
-                raise NotFound(kind="vhost", name=name)
-        return definitions.dump({name: self._content(name) for name in names})
+        missing = [name for name in names if not self._is_there(name)]
+        if missing and vhosts is not None:
+            raise NotFound(kind="vhost", name=missing[0])
+        # One that is missing of all that were listed was deleted meanwhile.
+        return definitions.dump({name: self._content(name) for name in names if name not in missing})
 
     def _is_there(self, vhost: str) -> bool:
         """Whether a vhost is there: looking into one would make it."""

@@ -374,6 +374,18 @@ async def test_an_export_is_of_all_vhosts_or_of_some(broker: AsyncBroker, other:
     assert all(row in everything["queues"] for row in both["queues"])
 
 
+async def test_a_vhost_that_is_deleted_while_all_are_exported_is_left_out(
+    broker: AsyncBroker, other: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = broker.vhosts
+
+    async def with_one_that_goes() -> list[str]:
+        return [*await listed(), other]
+
+    monkeypatch.setattr(broker, "vhosts", with_one_that_goes)
+    assert {"name": other} not in (await broker.export_definitions())["vhosts"]
+
+
 async def test_exclusive_and_server_named_queues_are_not_exported(broker: AsyncBroker) -> None:
     mine = await broker.declare_queue(exclusive=True)
     named = await broker.declare_queue()

@@ -375,6 +375,18 @@ def test_an_export_is_of_all_vhosts_or_of_some(broker: Broker, other: str) -> No
     assert all(row in everything["queues"] for row in both["queues"])
 
 
+def test_a_vhost_that_is_deleted_while_all_are_exported_is_left_out(
+    broker: Broker, other: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = broker.vhosts
+
+    def with_one_that_goes() -> list[str]:
+        return [*listed(), other]
+
+    monkeypatch.setattr(broker, "vhosts", with_one_that_goes)
+    assert {"name": other} not in (broker.export_definitions())["vhosts"]
+
+
 def test_exclusive_and_server_named_queues_are_not_exported(broker: Broker) -> None:
     mine = broker.declare_queue(exclusive=True)
     named = broker.declare_queue()
