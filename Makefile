@@ -70,9 +70,10 @@ check-floors: $(READY) ## one step of check: imports go down only
 	@echo "== floors (import-linter)"
 	@$(BIN)/lint-imports --no-cache
 
-check-unasync: $(READY) ## one step of check: the generated sync side is fresh
+check-unasync: $(READY) ## one step of check: the generated sync side and the ACL file are fresh
 	@echo "== generated files"
 	@$(BIN)/python tools/unasync.py --check
+	@$(BIN)/python tools/acl.py --check
 
 check-luacheck: ## one step of check: luacheck
 	@echo "== luacheck"

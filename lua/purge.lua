@@ -27,7 +27,7 @@ if traits.kind == "stream" then
 end
 if bound == "" then
   require("lib.arrivals").refresh(prefix, name)
-  bound = purging.last(prefix, name)
+  bound = queues.last(prefix, name)
 end
 if traits.priority then
   return { purging.by_order(prefix, name, traits, bound, limit), bound }

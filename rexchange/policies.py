@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal, cast, get_args
 
 from rexchange.arguments import ALTERNATE_EXCHANGE, argument_rule
-from rexchange.codec import FieldValue, Table, as_text, decode_table, encode_table
+from rexchange.codec import FieldValue, Table, as_text, corrupt, decode_table, encode_table
 from rexchange.errors import InvalidArgument, PreconditionFailed
 from rexchange.topology import Exchange, Queue, check_name
 
@@ -109,13 +109,16 @@ def _check_key(policy: Policy, key: str, value: object) -> None:
 def decode(name: bytes, record: bytes) -> Policy:
     """Return the policy of a record; ScriptError where it is corrupt."""
     table = decode_table(record, "a policy")
-    return Policy(
-        name.decode(),
-        str(table["pattern"]),
-        cast("Table", table["definition"]),
-        cast("int", table["priority"]),
-        cast("ApplyTo", table["apply-to"]),
-    )
+    try:
+        return Policy(
+            name.decode(),
+            str(table["pattern"]),
+            cast("Table", table["definition"]),
+            cast("int", table["priority"]),
+            cast("ApplyTo", table["apply-to"]),
+        )
+    except (KeyError, ValueError) as error:
+        raise corrupt("a policy", record) from error
 
 
 def effective(policies: Iterable[Policy], thing: Queue | Exchange) -> Policy | None:

@@ -45,7 +45,10 @@ def text() -> str:
 def main() -> int:
     """Return 1 where the file is stale."""
     if "--check" in sys.argv[1:]:
-        return int(FILE.read_text() != text())
+        if FILE.read_text() == text():
+            return 0
+        sys.stderr.write(f"{FILE} is stale: run python tools/acl.py\n")
+        return 1
     FILE.write_text(text())
     return 0
 

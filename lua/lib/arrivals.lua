@@ -75,25 +75,26 @@ local function take_head(state, queue, entry, given_back, reason)
   letter(state, queue, entry[2][2], entry[2][4], reason)
 end
 
---- Drops heads while the queue is over its limits (overflow drop-head); how many went.
+--- Drops heads while the queue is over its limits (overflow drop-head): how many went, and whether more have to.
 function M.trim(state, queue)
+  local count, more = 0, false
   if not (queue.traits.length or queue.traits.bytes) or queue.traits.overflow then
-    return 0
+    return count, more
   end
   measure(state, queue)
-  local count = 0
   while is_over(queue) do
     local entry, given_back = ready.first(state.prefix, queue.name, queue.traits)
     if not entry then
       break
     elseif count == PAGE then
       require("lib.due").plan(state.prefix, queue.name, state.now_ms)
+      more = true
       break
     end
     take_head(state, queue, entry, given_back, "maxlen")
     count = count + 1
   end
-  return count
+  return count, more
 end
 
 --- Drops heads that have expired: how many went, and when the one that is the head now will expire (nil: never).

@@ -85,7 +85,7 @@ function M.seek(prefix, queue_name, word, value)
   if word == "last" and last then
     return before(last[1])
   end
-  return require("lib.purging").last(prefix, queue_name)
+  return require("lib.queues").last(prefix, queue_name)
 end
 
 return M

@@ -7,14 +7,8 @@ local PAGE = 100
 
 --- Starts over. Call it after a write.
 function M.start(prefix, queue)
-  local info, bound = redis.call("XINFO", "STREAM", prefix .. "stream:" .. queue), "0-0"
-  for i = 1, #info, 2 do
-    if info[i] == "last-generated-id" then
-      bound = info[i + 1]
-    end
-  end
   redis.call("HSET", prefix .. "bytes", queue, 0)
-  redis.call("HSET", prefix .. "measures", queue, "0-0 " .. bound)
+  redis.call("HSET", prefix .. "measures", queue, "0-0 " .. require("lib.queues").last(prefix, queue))
   require("lib.due").plan(prefix, queue, clock.now_ms())
 end
 

@@ -5,16 +5,6 @@ local queues = require("lib.queues")
 local ready = require("lib.ready")
 local M = {}
 
---- The id of the newest entry: what is published after it stays.
-function M.last(prefix, name)
-  local info = redis.call("XINFO", "STREAM", prefix .. "stream:" .. name)
-  for i = 1, #info, 2 do
-    if info[i] == "last-generated-id" then
-      return info[i + 1]
-    end
-  end
-end
-
 function M.given_back(prefix, name, traits, bound, limit)
   local stream_key, ids, bytes = prefix .. "stream:" .. name, {}, {}
   for i, row in ipairs(redis.call("XPENDING", stream_key, "g", "-", bound, limit, "-")) do

@@ -69,6 +69,16 @@ function M.group(stream_key)
   return pending, last
 end
 
+--- The id of the newest entry that there ever was.
+function M.last(prefix, name)
+  local info = redis.call("XINFO", "STREAM", prefix .. "stream:" .. name)
+  for i = 1, #info, 2 do
+    if info[i] == "last-generated-id" then
+      return info[i + 1]
+    end
+  end
+end
+
 --- Entries that are ready, and those that consumers hold.
 function M.counts(prefix, name)
   local stream_key = prefix .. "stream:" .. name

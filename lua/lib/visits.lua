@@ -100,8 +100,8 @@ local function age(prefix, name, now_ms)
     require("lib.log").shorten(state, queue)
     return 0, queue.traits.age and now_ms + STREAM_MS or math.huge
   end
-  local trimmed = arrivals.trim(state, queue)
-  if trimmed == PAGE or require("lib.measure").page(prefix, name) then
+  local trimmed, more = arrivals.trim(state, queue)
+  if more or require("lib.measure").page(prefix, name) then
     next_ms = now_ms
   end
   arrivals.finish(state)

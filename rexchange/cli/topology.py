@@ -151,6 +151,7 @@ def declare_queue(  # noqa: PLR0913 - each argument of AMQP is an option
     type: Annotated[
         str | None, _word("--type", "classic (the default), quorum or stream.", "TYPE", "classic", "quorum", "stream")
     ] = None,
+    max_age: Annotated[float | None, _seconds("--max-age", "Of a stream: what is older goes (whole seconds).")] = None,
     argument: ARGUMENTS = None,
 ) -> None:
     """Declare a queue: where messages wait for consumers.
@@ -173,6 +174,7 @@ def declare_queue(  # noqa: PLR0913 - each argument of AMQP is an option
         "single_active_consumer": single_active_consumer or None,
         "delivery_limit": delivery_limit,
         "queue_type": type,
+        "max_age": _span(max_age),
     }
     with run.broker() as broker:
         queue = broker.declare_queue(

@@ -112,6 +112,9 @@ class Heartbeat:
         self._poke.set()
         if self._blocking:
             interrupt(self._connection)
+            # Again, since a thread that had just begun another round has forgotten it, and would take what it meets
+            # now for a failure.
+            self._poke.set()
 
     def forget(self, renewal: Renewal) -> None:
         """Renew them no more."""

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from rexchange import Broker
+from rexchange.arguments import QueueOptions
 from rexchange.topology import DELAYED, TYPES
 from tests.cli.conftest import Cli
 
@@ -37,6 +38,12 @@ def test_declare_queue(cli: Cli, broker: Broker) -> None:
     assert cli.ok("declare", "queue", "--server-named").out.startswith("queue 'amq.gen-")
 
 
+def test_every_typed_option_of_a_queue_is_an_option_here(cli: Cli) -> None:
+    told = cli.ok("declare", "queue", "--help").out
+    names = {"type" if name == "queue_type" else name.replace("_", "-") for name in QueueOptions.__annotations__}
+    assert {name for name in names if f"--{name}" not in told} == set()
+
+
 def test_declare_queue_with_everything(cli: Cli, broker: Broker) -> None:
     cli.ok(
         *("declare", "queue", "work", "--message-ttl", "60", "--expires", "3600.5", "--max-length", "10"),
@@ -45,8 +52,10 @@ def test_declare_queue_with_everything(cli: Cli, broker: Broker) -> None:
         *("--type", "classic", "-a", "x-note=text"),
     )
     cli.ok("declare", "queue", "safe", "--type", "quorum", "--delivery-limit", "5")
+    cli.ok("declare", "queue", "log", "--type", "stream", "--max-age", "3600")
     found = {info.name: info.queue.arguments for info in broker.queues()}
     assert found == {
+        "log": {"x-max-age": "3600s", "x-queue-type": "stream"},
         "safe": {"x-delivery-limit": 5, "x-queue-type": "quorum"},
         "work": {
             "x-note": "text",

@@ -315,6 +315,27 @@ def test_a_wait_that_was_ended_on_purpose_is_no_failure(
     assert clock.waits == []
 
 
+def test_a_call_that_was_ended_on_purpose_when_a_round_had_just_begun_is_no_failure(
+    broker: Broker, clock: Clock, gone: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heart = make(broker, clock, gone, blocking=True)
+    monkeypatch.setattr(heartbeat, "interrupt", lambda _connection: clock.clear())  # as the thread does at that moment
+    called: list[str] = []
+
+    def call(wanted: Call[Any]) -> Any:
+        called.append(wanted.script)
+        if len(called) == 1:
+            heart.renew(Consumer(1.0, None))
+            raise RedisConnectionError("shut down")
+        heart.stop()
+        return IDLE
+
+    monkeypatch.setattr(heart, "_call", call)
+    heart._run()
+    assert called == ["tick", "tick"]
+    assert clock.waits == []
+
+
 # --- failures
 
 

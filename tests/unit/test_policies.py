@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from rexchange.codec import FieldValue, decode_table
-from rexchange.errors import InvalidArgument, PreconditionFailed, TopologyLost
+from rexchange.codec import FieldValue, decode_table, encode_table
+from rexchange.errors import InvalidArgument, PreconditionFailed, ScriptError, TopologyLost
 from rexchange.keyspace import Keys
 from rexchange.policies import (
     APPLY_TO,
@@ -46,6 +46,14 @@ def test_a_policy_comes_back_from_its_record() -> None:
     policy = Policy("é", "^orders", {**LEGAL, "ha-mode": "all"}, -3, "classic_queues")
     assert decode("é".encode(), check(policy)) == policy
     assert decode(b"p", check(Policy("p", "", {"expires": 1}))) == Policy("p", "", {"expires": 1}, 0, "all")
+
+
+@pytest.mark.parametrize(
+    ("name", "record"), [(b"p", encode_table({"pattern": "x"})), (b"\xff", check(Policy("p", "", {"expires": 1})))]
+)
+def test_a_record_that_cannot_be_read_is_a_script_error(name: bytes, record: bytes) -> None:
+    with pytest.raises(ScriptError, match="a policy is corrupt"):
+        decode(name, record)
 
 
 def test_every_key_that_does_something_is_tried_here() -> None:
