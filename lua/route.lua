@@ -17,8 +17,6 @@ for _, name in ipairs({ "CC", "BCC" }) do
     more[#more + 1] = key
   end
 end
-local queues = router.route(router.new(prefix), exchange, routing_key, headers, more)
-if not queues then
-  return require("lib.refuse").reply("NOT_FOUND", "exchange", exchange, "no such exchange; declare it first")
-end
-return queues
+local calls = router.new(prefix)
+local queues = router.route(calls, exchange, routing_key, headers, more)
+return queues or redis.error_reply(require("lib.refusals").of_exchange(calls, exchange))

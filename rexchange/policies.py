@@ -33,12 +33,16 @@ IGNORED = frozenset(
     | {"target-group-size"}
 )
 """Keys that tune RabbitMQ's own storage and replication: kept, without effect."""
-_CLASSIC = {"queue-mode", "queue-master-locator", "ha-mode", "ha-params", "ha-sync-mode", "ha-sync-batch-size"}
-_CLASSIC |= {"ha-promote-on-shutdown", "ha-promote-on-failure"}
-_QUORUM = {"delivery-limit", "dead-letter-strategy", "target-group-size"}
-_STREAM = {"max-age", "stream-max-segment-size-bytes", "initial-cluster-size"}
-_SHRINKING = {"message-ttl", "expires", "max-length", "max-in-memory-length", "max-in-memory-bytes", "overflow"}
-_SHRINKING |= {"dead-letter-exchange", "dead-letter-routing-key"}
+_CLASSIC = frozenset(
+    {"queue-mode", "queue-master-locator", "ha-mode", "ha-params", "ha-sync-mode", "ha-sync-batch-size"}
+    | {"ha-promote-on-shutdown", "ha-promote-on-failure"}
+)
+_QUORUM = frozenset({"delivery-limit", "dead-letter-strategy", "target-group-size"})
+_STREAM = frozenset({"max-age", "stream-max-segment-size-bytes", "initial-cluster-size"})
+_SHRINKING = frozenset(
+    {"message-ttl", "expires", "max-length", "max-in-memory-length", "max-in-memory-bytes", "overflow"}
+    | {"dead-letter-exchange", "dead-letter-routing-key"}
+)
 _HAS_NOT = {"classic": _QUORUM | _STREAM, "quorum": _CLASSIC | _STREAM, "stream": _CLASSIC | _QUORUM | _SHRINKING}
 """Keys that a type of queue has not: a policy with one of them is not about such queues (RabbitMQ 3.10 to 4.x)."""
 

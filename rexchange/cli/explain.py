@@ -12,7 +12,6 @@ from rich.tree import Tree
 from rexchange.arguments import DELAYED_TYPE
 from rexchange.cli.output import arguments, named, plain
 from rexchange.codec import as_text, encode_value
-from rexchange.errors import NotFound
 from rexchange.policies import alternate_exchange
 from rexchange.topology import DELAYED
 
@@ -100,7 +99,7 @@ def _steps(known: Known, name: str, key: str, headers: Headers, queues: list[str
     if exchange is None:
         return
     kind = routes_as(exchange)
-    bindings = _bindings(known.broker, name)
+    bindings = known.broker.bindings(name)
     if kind in CHOOSING:  # one of them, and which one only the broker says
         found = [binding for binding in bindings if binding.destination in queues][:1] or bindings[:1]
     else:
@@ -118,13 +117,6 @@ def routes_as(exchange: Exchange) -> str:
     if exchange.type == DELAYED:
         return as_text(exchange.arguments.get(DELAYED_TYPE)) or ""
     return "fanout" if exchange.type == "x-recent-history" else exchange.type
-
-
-def _bindings(broker: Broker, name: str) -> list[Binding]:
-    try:
-        return broker.bindings(name)
-    except NotFound:
-        return []
 
 
 def matches(type: str, binding: Binding, key: str, headers: Headers) -> bool:

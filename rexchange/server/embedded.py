@@ -11,6 +11,7 @@ the server takes a lock of its own when it first connects.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
@@ -33,6 +34,7 @@ class _Use:
     lock: int | None
 
 
+_log = logging.getLogger("rexchange")
 _lock = threading.Lock()
 _uses: dict[Path, _Use] = {}
 
@@ -152,6 +154,7 @@ def _join(use: _Use) -> None:
     except OSError as error:
         raise valkey.failure(use.folder, f"the data folder cannot be used: {error}") from error
     use.lock = lock
+    _log.info("using the embedded server of %s", use.folder)  # nobody asked for it: a URL may have been meant
     exits.at_exit(_leave_all, 0)
 
 

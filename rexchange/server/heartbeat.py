@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from redis.exceptions import RedisError, ResponseError
 
+from rexchange.errors import TopologyLost
 from rexchange.protocol import tick
 from rexchange.protocol.call import refusal
 from rexchange.server import failures
@@ -145,11 +146,23 @@ class Heartbeat:
                 self._connection.disconnect()
                 if self._poke.is_set():
                     continue  # it was interrupted on purpose
-                # Gone keys and a lost server look alike from here; the Broker's own calls raise the typed error.
-                _log.debug("heartbeat of %s failed: %s", self._address.display, error)
+                self._tell(error, attempt)
                 self._poke.wait(min(failures.backoff(attempt), beat_s))
                 attempt += 1
         self._connection.disconnect()
+
+    def _tell(self, error: Exception, attempt: int) -> None:
+        """Log a failure: a warning the first time in a row, where nobody else may meet what it is.
+
+        A lost server and a lost topology are met by the Broker's own calls too, which tell of them.
+        """
+        cause = error.__cause__ or error
+        met = isinstance(error, TopologyLost) or any(
+            is_such(cause) for is_such in (failures.is_connection_failure, failures.is_transient, failures.is_unblocked)
+        )
+        level = logging.DEBUG if met or attempt else logging.WARNING
+        message = "%s: the heartbeat failed: %s (until that is mended this process gives nothing back for others)"
+        _log.log(level, message, self._address.display, error)
 
     def _wait(self, until: float) -> None:
         """Wait until then, or for the alarm."""
@@ -169,7 +182,7 @@ class Heartbeat:
     def _extend(self) -> None:
         now = time.monotonic()
         for renewal, due in self._renewals.copy().items():
-            if now >= due:
+            if now >= due - SHORTEST_PAUSE_S:  # nearly due counts: the tick that follows would not find it renewed
                 call = renewal.extension()
                 if call is not None:
                     renewal.lost(self._call(call))

@@ -1,8 +1,9 @@
 """A consumer or a publisher as a process of its own, to be killed, stopped and counted.
 
 `python worker.py '<json>'` with role, url, vhost, queue, log, settings and more below. What it does it writes to the
-log at once, one line an event, so that a kill -9 loses no line: `got <body> <redelivered> <tag> <time>`, `acked <body>
-<time>` when the server has confirmed it, `stale <tag>`, `sent <body>`. Times are of the clock that all processes share.
+log at once, one line an event, so that a kill -9 loses no line: `got <body> <redelivered> <tag> <time>`, `acking
+<body>` before it acks, `acked <body> <time>` when the server has confirmed it, `stale <tag>`, `sent <body>`. Times are
+of the clock that all processes share.
 """
 
 from __future__ import annotations
@@ -68,6 +69,7 @@ def consume(job: dict[str, Any], say: Callable[[str], None]) -> None:
                     never.wait()
                 if job.get("work"):
                     never.wait(job["work"])
+                say(f"acking {delivery.body.decode()}")
                 delivery.ack()
 
 

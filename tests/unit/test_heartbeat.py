@@ -12,7 +12,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from rexchange import Broker
-from rexchange.errors import TopologyLost
+from rexchange.errors import ScriptError, TopologyLost
 from rexchange.protocol import settle, tick
 from rexchange.protocol.call import Call, SessionGone
 from rexchange.protocol.tick import Ticked
@@ -347,6 +347,29 @@ def test_failures_are_waited_out_longer_and_longer_but_never_past_a_beat(
     with caplog.at_level(logging.DEBUG, "rexchange.heartbeat"):
         assert run(heart, clock, 7) == [0.5, 1.0, 2.0, 4.0, 5.0, 5.0, 0.5]
     assert "failed: it is gone" in caplog.text
+
+
+def test_what_nobody_else_may_meet_is_told_once(
+    heart: Heartbeat, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    refused = ScriptError("NOPERM this user has no permissions to run the 'zrangebyscore' command")
+    answering(heart, monkeypatch, refused, refused, IDLE, refused, IDLE)
+    run(heart, clock, 4)
+    told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(told) == 2
+    assert all("the heartbeat failed" in text and "zrangebyscore" in text for text in told)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [RedisConnectionError("reset by peer"), ResponseError("LOADING it is"), ResponseError("NOGROUP no such key")],
+)
+def test_a_lost_server_is_told_by_others(
+    heart: Heartbeat, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    answering(heart, monkeypatch, error, IDLE)
+    run(heart, clock, 2)
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 def test_a_lost_topology_is_a_typed_error_inside(heart: Heartbeat, clock: Clock, broker: Broker) -> None:

@@ -10,7 +10,7 @@ import pytest
 from redis.exceptions import NoPermissionError
 
 from rexchange import Broker
-from rexchange.errors import ServerRefused
+from rexchange.errors import NotFound, ServerRefused, TopologyLost
 from rexchange.keyspace import Keys
 from tests.support.faults import Faults, Rule
 from tests.support.servers import Bare
@@ -98,6 +98,32 @@ def test_what_cannot_work_is_refused_at_connect(
     lenient.says(told(**changes))
 
     assert why in refused(lenient, ask, keys)
+
+
+def test_a_place_with_nothing_in_it_is_asked_about(broker: Broker) -> None:
+    """A wrong database or server looks like a vhost that is new: nobody can tell, but one can ask."""
+    question = "is it the right server, database and vhost"
+    for work in (
+        lambda: broker.get("mail"),
+        lambda: broker.publish(b"", exchange="events"),
+        lambda: broker.route("events", "", {}),
+    ):
+        with pytest.raises(NotFound, match=question):
+            work()
+
+    broker.declare_queue("other")
+    with pytest.raises(NotFound) as caught:
+        broker.publish(b"", exchange="events")
+    assert question not in str(caught.value)
+
+
+def test_the_route_of_a_corrupt_exchange_says_so(broker: Broker, ask: Bare, keys: Keys) -> None:
+    broker.declare_exchange("events", "topic")
+    ask("HSET", keys.exchanges, "events", "no record")
+
+    with pytest.raises(TopologyLost, match="its stored record is corrupt"):
+        broker.route("events", "a", {})
+    broker.delete_exchange("events")
 
 
 @pytest.mark.parametrize(("changes", "why"), UNWISE)
