@@ -161,7 +161,7 @@ def command(app: typer.Typer, name: str, **extra: Any) -> Callable[[Callable[...
         def call(ctx: typer.Context, **given: Any) -> None:  # noqa: ANN401
             own = Options(*(given.pop(option) for option in _COMMON))
             run = Run(own.over(ctx.obj if isinstance(ctx.obj, Options) else Options()))
-            with _logging(verbose=run.options.verbose), _terminable(), _explained(run):
+            with _logging(verbose=run.options.verbose), terminable(), _explained(run):
                 function(run, **given)
 
         _, *own = inspect.signature(function, eval_str=True).parameters.values()
@@ -208,22 +208,27 @@ def _explained(run: Run) -> Generator[None]:
         raise  # Typer knows what to do: whoever read our output has gone
     except OSError as error:
         run.fail(f"{error.filename or 'file'}: {error.strerror or error}")
-    except KeyboardInterrupt:
-        raise typer.Exit(ExitCode.INTERRUPTED) from None
 
 
 @contextmanager
-def _terminable() -> Generator[None]:
-    """Leave by the front door when told to end: what a consumer holds goes back at once, a demo cleans up."""
+def terminable() -> Generator[None]:
+    """Leave by the front door when told to end: what a consumer holds goes back at once, a demo cleans up.
 
-    def end(_number: int, _frame: FrameType | None) -> None:
-        raise SystemExit(ExitCode.TERMINATED)
+    Ctrl-C is handled here too, though Python would raise KeyboardInterrupt: if that passes through an `exec` of a
+    string (a dataclass being imported), Python 3.11 kills itself with SIGINT at the end, whatever the exit code.
+    """
+    codes = {signal.SIGTERM: ExitCode.TERMINATED, signal.SIGINT: ExitCode.INTERRUPTED}
 
-    before = signal.signal(signal.SIGTERM, end)
+    def end(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(codes[signal.Signals(number)])
+
+    # Who started this in the background of a script has SIGINT ignored, and means it.
+    before = {number: signal.signal(number, end) for number in codes if signal.getsignal(number) is not signal.SIG_IGN}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class _Echo(logging.Handler):

@@ -234,3 +234,15 @@ def test_a_consumer_that_waits_ends_in_order(embedded_url: str, vhost: str, numb
         assert broker.status().sessions <= 1
         (info,) = broker.queues()
         assert info.unacked == 0, "printed and acknowledged, or back in the queue"
+
+
+def test_ctrl_c_in_the_middle_of_an_import_ends_in_order_too(tmp_path: Path) -> None:
+    """Python notes a KeyboardInterrupt that passes through an exec of a string, and dies of it at the end."""
+    (tmp_path / "program.py").write_text(
+        "import os, signal\n"
+        "from rexchange.cli import run\n"
+        "with run.terminable():\n"
+        "    exec('os.kill(os.getpid(), signal.SIGINT)\\nwhile True: pass')\n"
+    )
+    done = subprocess.run([sys.executable, "-m", "program"], check=False, timeout=20, cwd=tmp_path)
+    assert done.returncode == 128 + signal.SIGINT
