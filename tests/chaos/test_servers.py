@@ -264,6 +264,36 @@ def test_a_full_server_refuses_publishes_and_lets_consumers_work(mortal: Server,
         assert broker.declare_queue("q0", passive=True).consumer_count == 0
 
 
+def test_a_full_server_dead_letters(mortal: Server) -> None:
+    """Each cause of death: an error of memory in the middle of a settle would lose the message or double it."""
+    causes: dict[str, dict[str, Any]] = {
+        "rejected": {},
+        "expired": {"message_ttl": timedelta(milliseconds=300)},
+        "delivery_limit": {"delivery_limit": 0},
+    }
+    with Broker(mortal.url, vhost="v", **SHORT) as broker, mortal.client() as client:
+        broker.declare_queue("dead")
+        for reason, options in causes.items():
+            broker.declare_queue(reason, dead_letter_exchange="", dead_letter_routing_key="dead", **options)
+            broker.publish_many([Message(b"x" * 1000, routing_key=reason) for _ in range(50)])
+        for _ in full(client):
+            with broker.consume("rejected", auto_ack=False, prefetch=50, timeout=0.2) as consumer:
+                for delivery in consumer:
+                    delivery.reject(requeue=False)
+            with broker.consume("delivery_limit", auto_ack=False, prefetch=50, timeout=0.2) as consumer:
+                for delivery in consumer:
+                    delivery.nack(requeue=True)
+
+            def all_died() -> bool:
+                broker.reap()
+                return broker.declare_queue("dead", passive=True).message_count == 150
+
+            until(all_died, 10, "150 deaths")
+            with broker.consume("dead", timeout=0.2) as consumer:
+                found = Counter(str(delivery.headers["x-first-death-reason"]) for delivery in consumer)
+            assert found == dict.fromkeys(causes, 50)
+
+
 # --- everything lost
 
 

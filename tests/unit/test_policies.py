@@ -19,9 +19,9 @@ from rexchange.policies import (
     effective,
 )
 from rexchange.protocol import policies as protocol
-from rexchange.protocol.call import Call, Plan
 from rexchange.records import encode_exchange, encode_queue
 from rexchange.topology import Exchange, Queue
+from tests.support.plans import drive
 
 KEYS = Keys(b"/")
 LEGAL: dict[str, FieldValue] = {
@@ -188,20 +188,6 @@ def test_the_alternate_exchange_is_the_arguments_else_the_policys() -> None:
 
 
 # --- writing out what follows
-
-
-def drive(plan: Plan[Any], replies: list[Any]) -> tuple[list[Call[Any]], Any]:
-    """Run a plan on raw replies; return the calls it made and its result."""
-    calls: list[Call[Any]] = []
-    answers = iter(replies)
-    try:
-        call = next(plan)
-        while True:
-            calls.append(call)
-            call = plan.send(call.decode(next(answers)))
-    except StopIteration as stop:
-        assert next(answers, None) is None, "the plan ended before its replies did"
-        return calls, stop.value
 
 
 def queue_row(queue: Queue) -> list[bytes | int]:

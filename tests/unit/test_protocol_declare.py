@@ -1,31 +1,15 @@
 """Declaring, binding, deleting, purging: how answers are read, and plans of several calls driven by hand."""
 
-from typing import Any
-
 import pytest
 
 from rexchange.errors import PreconditionFailed, ResourceLocked, TopologyLost
 from rexchange.keyspace import Keys
 from rexchange.protocol import declare
-from rexchange.protocol.call import Call, Plan
 from rexchange.records import encode_binding_id, encode_exchange, encode_queue
 from rexchange.topology import Binding, Exchange, Queue
+from tests.support.plans import drive
 
 KEYS = Keys(b"/")
-
-
-def drive(plan: Plan[Any], replies: list[Any]) -> tuple[list[Call[Any]], Any]:
-    """Run a plan on raw replies; return the calls it made and its result."""
-    calls: list[Call[Any]] = []
-    answers = iter(replies)
-    try:
-        call = next(plan)
-        while True:
-            calls.append(call)
-            call = plan.send(call.decode(next(answers)))
-    except StopIteration as stop:
-        assert next(answers, None) is None, "the plan ended before its replies did"
-        return calls, stop.value
 
 
 def stored_exchange(exchange: Exchange) -> bytes:

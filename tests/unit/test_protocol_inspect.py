@@ -1,7 +1,6 @@
 """Listings: pages until the cursor is 0 again, each name once, and every record read."""
 
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
@@ -9,25 +8,11 @@ from rexchange.codec import Table, encode_table, netstring
 from rexchange.errors import TopologyLost
 from rexchange.keyspace import Keys
 from rexchange.protocol import inspect
-from rexchange.protocol.call import Call, Plan
 from rexchange.records import encode_binding_id, encode_exchange, encode_queue, pack_destinations
 from rexchange.topology import Binding, Exchange, Queue
+from tests.support.plans import drive
 
 KEYS = Keys(b"/")
-
-
-def drive(plan: Plan[Any], replies: list[Any]) -> tuple[list[Call[Any]], Any]:
-    """Run a plan on raw replies; return the calls it made and its result."""
-    calls: list[Call[Any]] = []
-    answers = iter(replies)
-    try:
-        call = next(plan)
-        while True:
-            calls.append(call)
-            call = plan.send(call.decode(next(answers)))
-    except StopIteration as stop:
-        assert next(answers, None) is None, "the plan ended before its replies did"
-        return calls, stop.value
 
 
 def exchange(name: str) -> list[bytes]:

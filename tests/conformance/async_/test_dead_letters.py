@@ -56,6 +56,14 @@ def shown(delivery: AsyncDelivery) -> list[tuple[str, str, int]]:
     return [(row["queue"], row["reason"], row["count"]) for row in deaths(delivery)]
 
 
+def died_at(delivery: AsyncDelivery, queue: str) -> datetime:
+    """Return when it died there, of one row."""
+    rows: Any = delivery.headers["x-death"]
+    (found,) = [row["time"] for row in rows if row["queue"] == queue]
+    assert isinstance(found, datetime)
+    return found
+
+
 # --- what dies
 
 
@@ -402,8 +410,16 @@ async def test_the_same_death_again_counts_and_comes_to_the_front(broker: AsyncB
     await broker.declare_queue("two", dead_letter_exchange="", dead_letter_routing_key="one")
     await broker.publish(b"", exchange="", routing_key="one")
 
-    for name in ("one", "two", "one"):
-        await (await get(broker, name)).reject()
+    await (await get(broker, "one")).reject()
+    once = await get(broker, "two")
+    await once.reject()
+    first = int(time.time())
+
+    async def a_second_later() -> bool:
+        return int(time.time()) > first  # a time in x-death has seconds
+
+    await async_wait_until(a_second_later)
+    await (await get(broker, "one")).reject()
     dead = await get(broker, "two")
 
     assert deaths(dead) == [
@@ -412,6 +428,7 @@ async def test_the_same_death_again_counts_and_comes_to_the_front(broker: AsyncB
     ]
     names = ("x-first-death-queue", "x-last-death-queue")
     assert [dead.headers[name] for name in names] == ["one", "one"]
+    assert died_at(dead, "one") == died_at(once, "one"), "the time of the first death stays"
 
 
 async def test_two_reasons_in_one_queue_are_two_rows(broker: AsyncBroker, dlx: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rexchange import AsyncBroker, Policy
+from rexchange import AsyncBroker, Message, Policy
 from rexchange.codec import Table
 from rexchange.errors import InvalidArgument, PreconditionFailed, PublishRefused
 from rexchange.policies import check
@@ -135,8 +135,13 @@ async def test_an_argument_beats_the_policy(broker: AsyncBroker) -> None:
     assert delivery is not None
     await delivery.reject(requeue=False)
 
+    await broker.publish(b"p", routing_key="p")
+    other = await broker.get("p", auto_ack=False)
+    assert other is not None
+    await other.reject(requeue=False)
+
     assert [letter.body for letter in await async_drain(broker, "dead")] == [b"1"]
-    assert await async_drain(broker, "letters") == []
+    assert [letter.body for letter in await async_drain(broker, "letters")] == [b"p"]
 
 
 async def test_the_arguments_of_a_queue_stay_as_they_were_declared(broker: AsyncBroker) -> None:
@@ -183,6 +188,22 @@ async def test_messages_expire_by_a_policy(broker: AsyncBroker) -> None:
         return [info.ready for info in await broker.queues()] == [0]
 
     await async_wait_until(gone)
+
+
+async def test_a_new_ttl_is_for_new_messages_only(broker: AsyncBroker) -> None:
+    """As in RabbitMQ: when a message expires is decided as it arrives."""
+    for queue in ("q", "clock"):
+        await broker.declare_queue(queue)
+    await broker.publish(b"old", routing_key="q")
+    await broker.set_policy("p", ".*", {"message-ttl": 50})
+    await broker.publish_many([Message(b"new", routing_key=queue) for queue in ("q", "clock")])
+
+    async def gone() -> bool:
+        await broker.reap()
+        return (await broker.declare_queue("clock", passive=True)).message_count == 0
+
+    await async_wait_until(gone)
+    assert [delivery.body for delivery in await async_drain(broker, "q")] == [b"old"]
 
 
 async def test_a_queue_expires_by_a_policy(broker: AsyncBroker) -> None:

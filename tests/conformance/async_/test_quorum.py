@@ -94,6 +94,20 @@ async def test_a_classic_queue_has_no_limit_of_its_own(broker: AsyncBroker) -> N
     assert (await get(broker)).delivery_count == 26
 
 
+async def test_a_classic_queue_may_be_given_a_limit(broker: AsyncBroker) -> None:
+    """Not so in RabbitMQ, where only quorum queues have one (docs/semantics.md)."""
+    await broker.declare_queue("dead")
+    await broker.declare_queue("q", delivery_limit=1, dead_letter_exchange="", dead_letter_routing_key="dead")
+    await broker.publish(b"1", routing_key="q")
+
+    await (await get(broker)).nack()
+    assert await counts(broker) == (1, 0)
+    await (await get(broker)).nack()
+
+    (dead,) = await async_drain(broker, "dead")
+    assert dead.headers["x-last-death-reason"] == "delivery_limit"
+
+
 async def test_without_a_dead_letter_exchange_it_is_dropped(broker: AsyncBroker) -> None:
     await broker.declare_queue("q", queue_type="quorum", delivery_limit=0)
     await broker.publish(b"1", routing_key="q")

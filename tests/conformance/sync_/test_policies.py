@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rexchange import Broker, Policy
+from rexchange import Broker, Message, Policy
 from rexchange.codec import Table
 from rexchange.errors import InvalidArgument, PreconditionFailed, PublishRefused
 from rexchange.policies import check
@@ -136,8 +136,13 @@ def test_an_argument_beats_the_policy(broker: Broker) -> None:
     assert delivery is not None
     delivery.reject(requeue=False)
 
+    broker.publish(b"p", routing_key="p")
+    other = broker.get("p", auto_ack=False)
+    assert other is not None
+    other.reject(requeue=False)
+
     assert [letter.body for letter in drain(broker, "dead")] == [b"1"]
-    assert drain(broker, "letters") == []
+    assert [letter.body for letter in drain(broker, "letters")] == [b"p"]
 
 
 def test_the_arguments_of_a_queue_stay_as_they_were_declared(broker: Broker) -> None:
@@ -184,6 +189,22 @@ def test_messages_expire_by_a_policy(broker: Broker) -> None:
         return [info.ready for info in broker.queues()] == [0]
 
     wait_until(gone)
+
+
+def test_a_new_ttl_is_for_new_messages_only(broker: Broker) -> None:
+    """As in RabbitMQ: when a message expires is decided as it arrives."""
+    for queue in ("q", "clock"):
+        broker.declare_queue(queue)
+    broker.publish(b"old", routing_key="q")
+    broker.set_policy("p", ".*", {"message-ttl": 50})
+    broker.publish_many([Message(b"new", routing_key=queue) for queue in ("q", "clock")])
+
+    def gone() -> bool:
+        broker.reap()
+        return (broker.declare_queue("clock", passive=True)).message_count == 0
+
+    wait_until(gone)
+    assert [delivery.body for delivery in drain(broker, "q")] == [b"old"]
 
 
 def test_a_queue_expires_by_a_policy(broker: Broker) -> None:

@@ -95,6 +95,20 @@ def test_a_classic_queue_has_no_limit_of_its_own(broker: Broker) -> None:
     assert (get(broker)).delivery_count == 26
 
 
+def test_a_classic_queue_may_be_given_a_limit(broker: Broker) -> None:
+    """Not so in RabbitMQ, where only quorum queues have one (docs/semantics.md)."""
+    broker.declare_queue("dead")
+    broker.declare_queue("q", delivery_limit=1, dead_letter_exchange="", dead_letter_routing_key="dead")
+    broker.publish(b"1", routing_key="q")
+
+    (get(broker)).nack()
+    assert counts(broker) == (1, 0)
+    (get(broker)).nack()
+
+    (dead,) = drain(broker, "dead")
+    assert dead.headers["x-last-death-reason"] == "delivery_limit"
+
+
 def test_without_a_dead_letter_exchange_it_is_dropped(broker: Broker) -> None:
     broker.declare_queue("q", queue_type="quorum", delivery_limit=0)
     broker.publish(b"1", routing_key="q")
