@@ -143,7 +143,7 @@ async def test_closing_a_broker_wakes_the_consumers_of_others(broker: AsyncBroke
 
 
 async def test_an_ack_timeout_gives_back_and_counts(broker: AsyncBroker, connect: Connect) -> None:
-    slow = await connect(ack_timeout=SHORT)
+    slow = await connect(ack_timeout=timedelta(seconds=1))
     await fill(broker, 2)
 
     async with slow.consume("q", auto_ack=False, prefetch=1) as consumer:
@@ -259,12 +259,12 @@ async def test_a_consumers_ack_timeout_may_be_given_as_argument(broker: AsyncBro
 
 
 async def test_extend_starts_the_ack_timeout_anew(connect: Connect, broker: AsyncBroker) -> None:
-    slow = await connect(ack_timeout=timedelta(milliseconds=300))
+    slow = await connect(ack_timeout=timedelta(seconds=1))
     await fill(broker, 1)
 
     async with slow.consume("q", auto_ack=False) as consumer:
         delivery = await anext(consumer)
-        until = time.monotonic() + 0.7
+        until = time.monotonic() + 1.5
 
         async def extended_for_long_enough() -> bool:
             await delivery.extend()
@@ -288,19 +288,19 @@ async def test_extending_what_was_given_back_is_stale(connect: Connect, broker: 
 
 
 async def test_renew_keeps_what_a_living_consumer_holds(connect: Connect, broker: AsyncBroker) -> None:
-    slow = await connect(ack_timeout=timedelta(milliseconds=300))
+    slow = await connect(ack_timeout=timedelta(seconds=1))
     await fill(broker, 1)
 
     async with slow.consume("q", auto_ack=False, renew=True) as consumer:
         delivery = await anext(consumer)
-        until = time.monotonic() + 0.7
+        until = time.monotonic() + 1.5
         await async_wait_until(lambda: time.monotonic() > until)
 
         await delivery.ack(wait=True)
 
 
 async def test_a_dead_session_gives_back_all_it_held(connect: Connect) -> None:
-    beat = {"session_timeout": timedelta(milliseconds=200), "heartbeat": timedelta(milliseconds=50)}
+    beat = {"session_timeout": timedelta(milliseconds=600), "heartbeat": timedelta(milliseconds=150)}
     dead, living = await connect(**beat), await connect(**beat)
     await fill(living, 3)
     await dead.declare_queue("mine", exclusive=True)
@@ -321,7 +321,7 @@ async def test_a_dead_session_gives_back_all_it_held(connect: Connect) -> None:
 
 
 async def test_a_broker_whose_session_was_reaped_goes_on_with_another(connect: Connect, broker: AsyncBroker) -> None:
-    beat = {"session_timeout": timedelta(milliseconds=200), "heartbeat": timedelta(milliseconds=50)}
+    beat = {"session_timeout": timedelta(milliseconds=600), "heartbeat": timedelta(milliseconds=150)}
     sleeper, other = await connect(**beat), await connect(**beat)
     await fill(broker, 1)
     async with sleeper.consume("q", auto_ack=False, timeout=10) as consumer:
@@ -342,7 +342,7 @@ async def test_a_broker_whose_session_was_reaped_goes_on_with_another(connect: C
 
 
 async def test_reap_says_what_it_did(connect: Connect) -> None:
-    beat = {"session_timeout": timedelta(milliseconds=200), "heartbeat": timedelta(milliseconds=50)}
+    beat = {"session_timeout": timedelta(milliseconds=600), "heartbeat": timedelta(milliseconds=150)}
     dead, reaper = await connect(**beat), await connect(**beat)
     await fill(reaper, 3)
     assert await dead.get("q", auto_ack=False) is not None

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from rexchange import AsyncBroker, AsyncDelivery, Message
+from rexchange.codec import Table
 from rexchange.errors import NotSupported, PreconditionFailed, Unroutable
 from rexchange.keyspace import Keys
 from rexchange.testing import async_drain, async_messages, async_wait_until
@@ -422,9 +423,10 @@ async def test_the_heartbeat_of_any_consumer_brings_it(broker: AsyncBroker) -> N
 async def test_the_time_alone_says_what_comes_first(broker: AsyncBroker) -> None:
     await delayed(broker, "direct", "q")
 
-    for delay in (150, 50, 100):
-        await broker.publish(b"%d" % delay, exchange="x", routing_key="k", headers={"x-delay": delay})
-    await broker.publish(b"now", exchange="x", routing_key="k")
+    delays: list[tuple[bytes, Table]] = [(b"%d" % delay, {"x-delay": delay}) for delay in (150, 50, 100)]
+    await broker.publish_many(
+        [Message(body, exchange="x", routing_key="k", headers=headers) for body, headers in [*delays, (b"now", {})]]
+    )
 
     assert await arrive(broker, 4) == [b"now", b"50", b"100", b"150"]
 

@@ -259,7 +259,7 @@ async def test_a_priority_out_of_range_is_an_invalid_argument(broker: AsyncBroke
 
 
 async def test_a_ttl_holds_in_a_queue_with_priorities(broker: AsyncBroker) -> None:
-    await fill(broker, 1, 3, message_ttl=timedelta(milliseconds=100))
+    await fill(broker, 1, 3, message_ttl=timedelta(milliseconds=800))
     assert await counts(broker) == (2, 0)
 
     async def expired() -> bool:

@@ -144,7 +144,7 @@ def test_closing_a_broker_wakes_the_consumers_of_others(broker: Broker, connect:
 
 
 def test_an_ack_timeout_gives_back_and_counts(broker: Broker, connect: Connect) -> None:
-    slow = connect(ack_timeout=SHORT)
+    slow = connect(ack_timeout=timedelta(seconds=1))
     fill(broker, 2)
 
     with slow.consume("q", auto_ack=False, prefetch=1) as consumer:
@@ -258,12 +258,12 @@ def test_a_consumers_ack_timeout_may_be_given_as_argument(broker: Broker) -> Non
 
 
 def test_extend_starts_the_ack_timeout_anew(connect: Connect, broker: Broker) -> None:
-    slow = connect(ack_timeout=timedelta(milliseconds=300))
+    slow = connect(ack_timeout=timedelta(seconds=1))
     fill(broker, 1)
 
     with slow.consume("q", auto_ack=False) as consumer:
         delivery = next(consumer)
-        until = time.monotonic() + 0.7
+        until = time.monotonic() + 1.5
 
         def extended_for_long_enough() -> bool:
             delivery.extend()
@@ -287,19 +287,19 @@ def test_extending_what_was_given_back_is_stale(connect: Connect, broker: Broker
 
 
 def test_renew_keeps_what_a_living_consumer_holds(connect: Connect, broker: Broker) -> None:
-    slow = connect(ack_timeout=timedelta(milliseconds=300))
+    slow = connect(ack_timeout=timedelta(seconds=1))
     fill(broker, 1)
 
     with slow.consume("q", auto_ack=False, renew=True) as consumer:
         delivery = next(consumer)
-        until = time.monotonic() + 0.7
+        until = time.monotonic() + 1.5
         wait_until(lambda: time.monotonic() > until)
 
         delivery.ack(wait=True)
 
 
 def test_a_dead_session_gives_back_all_it_held(connect: Connect) -> None:
-    beat = {"session_timeout": timedelta(milliseconds=200), "heartbeat": timedelta(milliseconds=50)}
+    beat = {"session_timeout": timedelta(milliseconds=600), "heartbeat": timedelta(milliseconds=150)}
     dead, living = connect(**beat), connect(**beat)
     fill(living, 3)
     dead.declare_queue("mine", exclusive=True)
@@ -320,7 +320,7 @@ def test_a_dead_session_gives_back_all_it_held(connect: Connect) -> None:
 
 
 def test_a_broker_whose_session_was_reaped_goes_on_with_another(connect: Connect, broker: Broker) -> None:
-    beat = {"session_timeout": timedelta(milliseconds=200), "heartbeat": timedelta(milliseconds=50)}
+    beat = {"session_timeout": timedelta(milliseconds=600), "heartbeat": timedelta(milliseconds=150)}
     sleeper, other = connect(**beat), connect(**beat)
     fill(broker, 1)
     with sleeper.consume("q", auto_ack=False, timeout=10) as consumer:
@@ -341,7 +341,7 @@ def test_a_broker_whose_session_was_reaped_goes_on_with_another(connect: Connect
 
 
 def test_reap_says_what_it_did(connect: Connect) -> None:
-    beat = {"session_timeout": timedelta(milliseconds=200), "heartbeat": timedelta(milliseconds=50)}
+    beat = {"session_timeout": timedelta(milliseconds=600), "heartbeat": timedelta(milliseconds=150)}
     dead, reaper = connect(**beat), connect(**beat)
     fill(reaper, 3)
     assert dead.get("q", auto_ack=False) is not None

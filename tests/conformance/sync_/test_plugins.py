@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from rexchange import Broker, Delivery, Message
+from rexchange.codec import Table
 from rexchange.errors import NotSupported, PreconditionFailed, Unroutable
 from rexchange.keyspace import Keys
 from rexchange.testing import drain, messages, wait_until
@@ -417,9 +418,10 @@ def test_the_heartbeat_of_any_consumer_brings_it(broker: Broker) -> None:
 def test_the_time_alone_says_what_comes_first(broker: Broker) -> None:
     delayed(broker, "direct", "q")
 
-    for delay in (150, 50, 100):
-        broker.publish(b"%d" % delay, exchange="x", routing_key="k", headers={"x-delay": delay})
-    broker.publish(b"now", exchange="x", routing_key="k")
+    delays: list[tuple[bytes, Table]] = [(b"%d" % delay, {"x-delay": delay}) for delay in (150, 50, 100)]
+    broker.publish_many(
+        [Message(body, exchange="x", routing_key="k", headers=headers) for body, headers in [*delays, (b"now", {})]]
+    )
 
     assert arrive(broker, 4) == [b"now", b"50", b"100", b"150"]
 

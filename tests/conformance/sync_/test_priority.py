@@ -258,7 +258,7 @@ def test_a_priority_out_of_range_is_an_invalid_argument(broker: Broker, priority
 
 
 def test_a_ttl_holds_in_a_queue_with_priorities(broker: Broker) -> None:
-    fill(broker, 1, 3, message_ttl=timedelta(milliseconds=100))
+    fill(broker, 1, 3, message_ttl=timedelta(milliseconds=800))
     assert counts(broker) == (2, 0)
 
     def expired() -> bool:

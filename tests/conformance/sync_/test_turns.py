@@ -17,7 +17,7 @@ from tests.conformance.sync_.support import Background, Connect, is_waiting
 from tests.support.faults import Faults
 from tests.support.servers import Bare
 
-BEAT = {"session_timeout": timedelta(milliseconds=200), "heartbeat": timedelta(milliseconds=50)}
+BEAT = {"session_timeout": timedelta(milliseconds=600), "heartbeat": timedelta(milliseconds=150)}
 
 
 def numbered(count: int, *, first: int = 0) -> list[Message]:
