@@ -61,15 +61,6 @@ class Holder:
     def held(self) -> list[Handed]:
         return [each for each in self.handed if not each.settled]
 
-    @property
-    def unacked(self) -> int:
-        """How many the broker counts as unacked."""
-        return 0 if self.lost else len(self.held)
-
-    @property
-    def is_full(self) -> bool:
-        return not self.auto_ack and self.prefetch > 0 and self.unacked >= self.prefetch
-
 
 def typed(table: s.Table, prefix: str = "") -> str:
     """Return a table as text in which 1, True and "1" differ; times are in UTC. Names are without `prefix`."""

@@ -153,14 +153,10 @@ class CloseClient:
 class Wait:
     """Nobody does anything until what is short is over: a queue's x-expires, where one is short."""
 
-    times: int = 1
-
 
 @dataclass(frozen=True)
 class Drain:
     """All that is ready is taken, queue by queue: the end of every scenario, so that nothing stays unseen."""
-
-    times: int = 1
 
 
 SHORT_MS = 50

@@ -25,3 +25,4 @@ def test_random_scenarios_do_not_differ(pair: Both, caplog: pytest.LogCaptureFix
 
     assert different is None, str(different)
     assert pair.scenarios > SECONDS / 10  # a hunt that runs nothing finds nothing
+    assert pair.flukes <= 1 + pair.scenarios // 100, "what differs once in a while is no pause of the machine"

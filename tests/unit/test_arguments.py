@@ -369,7 +369,7 @@ def test_a_consumer_of_a_stream_begins_with_what_comes_next() -> None:
     assert caught.value.argument == "offset"
 
 
-@pytest.mark.parametrize("value", ["", "begin", "5", -1, 1.5, True, None, [1], datetime(2026, 1, 1)])  # noqa: DTZ001
+@pytest.mark.parametrize("value", ["", "begin", "5", -1, 1.5, True, None, [1], datetime(2026, 1, 1)])  # noqa: DTZ001 - naive
 def test_what_is_no_offset_is_406(value: Any) -> None:
     with pytest.raises(PreconditionFailed) as caught:
         stream_offset({"x-stream-offset": value})

@@ -153,7 +153,7 @@ def test_a_body_of_a_subclass_of_bytes_is_fine() -> None:
         ({"priority": -1}, "priority", "from 0 to 255"),
         ({"priority": "5"}, "priority", "from 0 to 255"),
         ({"timestamp": 5}, "timestamp", "a datetime with a time zone"),
-        ({"timestamp": datetime(2026, 1, 1)}, "timestamp", "a datetime with a time zone"),  # noqa: DTZ001
+        ({"timestamp": datetime(2026, 1, 1)}, "timestamp", "a datetime with a time zone"),  # noqa: DTZ001 - naive
         ({"expiration": 60000}, "expiration", "as a str"),
         ({"colour": "red"}, "colour", "one of the AMQP properties: content_type,"),
     ],

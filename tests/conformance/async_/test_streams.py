@@ -499,7 +499,7 @@ async def test_an_age_that_is_no_time_is_an_invalid_argument(broker: AsyncBroker
     assert await broker.queues() == []
 
 
-@pytest.mark.parametrize("offset", ["begin", "", "1x", -1, 1.5, True, datetime(2024, 1, 1)])  # noqa: DTZ001
+@pytest.mark.parametrize("offset", ["begin", "", "1x", -1, 1.5, True, datetime(2024, 1, 1)])  # noqa: DTZ001 - naive
 async def test_an_offset_that_is_none_is_a_failed_precondition(
     broker: AsyncBroker, ask: Bare, keys: Keys, offset: Any
 ) -> None:

@@ -500,7 +500,7 @@ def test_an_age_that_is_no_time_is_an_invalid_argument(broker: Broker, age: Any)
     assert broker.queues() == []
 
 
-@pytest.mark.parametrize("offset", ["begin", "", "1x", -1, 1.5, True, datetime(2024, 1, 1)])  # noqa: DTZ001
+@pytest.mark.parametrize("offset", ["begin", "", "1x", -1, 1.5, True, datetime(2024, 1, 1)])  # noqa: DTZ001 - naive
 def test_an_offset_that_is_none_is_a_failed_precondition(broker: Broker, ask: Bare, keys: Keys, offset: Any) -> None:
     declare(broker, 1)
     before = ask.dump(keys.prefix)
