@@ -29,4 +29,11 @@ def _connection(error: errors.BrokerConnectionError) -> str:
         return "--url or REXCHANGE_URL names a server that is running, to use instead"
     if scheme == "memory" or not separator:
         return ""
+    if "CERTIFICATE" in str(error):
+        return "name the file of its authority (rediss://host?ssl_ca_certs=FILE), or trust any (?ssl_cert_reqs=none)"
+    # A server that speaks TLS resets who does not; one that does not speak it leaves who does without an answer.
+    if scheme == "rediss":
+        return "is the server running there? is this its port for TLS? (redis:// is without)"
+    if scheme == "redis" and "reset" in str(error):
+        return "is this its port for TLS? then the URL begins with rediss://"
     return "is the server running there? --url or REXCHANGE_URL says where it is"

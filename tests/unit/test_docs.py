@@ -21,7 +21,7 @@ _BLOCK = re.compile(r"^```(\w+)[ ]*([\w-]*)\n(.*?)^```$", re.MULTILINE | re.DOTA
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 _FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
-# In the tables: `test_bind.py::test_name`; the name of a file alone is enough: where two have it, one of them has the test.
+# In the tables: `test_bind.py::test_name`; the name of a file is enough: where two have it, one of them has the test.
 _CITED = re.compile(r"`(test_\w+\.py)::(test_\w+)`")
 
 
