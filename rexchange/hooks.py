@@ -52,6 +52,11 @@ class DeliveryLike(MessageLike, Protocol):
         ...
 
     @property
+    def consumer_tag(self) -> str:
+        """The consumer that it was handed to; ``amq.get.<queue>`` for one that was fetched with `get`."""
+        ...
+
+    @property
     def redelivered(self) -> bool:
         """Whether it was handed to a consumer before."""
         ...
@@ -79,10 +84,10 @@ class Hooks:
         After `get` that is when it is settled, or taken back unsettled; with auto_ack at once.
         """
 
-    def before_settle(self, tags: Sequence[int], kind: SettleKind) -> None:
-        """Run before deliveries, by their tags, are settled: raising leaves them unsettled."""
+    def before_settle(self, consumer_tag: str, tags: Sequence[int], kind: SettleKind) -> None:
+        """Run before deliveries of a consumer, by their tags, are settled: raising leaves them unsettled."""
 
-    def after_settle(self, tags: Sequence[int], kind: SettleKind, stale: Sequence[int]) -> None:
+    def after_settle(self, consumer_tag: str, tags: Sequence[int], kind: SettleKind, stale: Sequence[int]) -> None:
         """Run when the server has answered; `stale` are those that had been given back before, so nothing was done.
 
         It runs where the answer is read: in the background, or before the next read, unless the settle waited.

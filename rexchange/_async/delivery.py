@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 class Settler(Protocol):
     """Who handed the delivery out, and settles it."""
 
+    @property
+    def tag(self) -> str:
+        """The consumer's tag."""
+        ...
+
     async def settle(self, tag: int, verdict: Verdict, *, multiple: bool, wait: bool) -> None:
         """Settle."""
         ...
@@ -33,6 +38,10 @@ class OnReceipt:
     """The settler of what was acknowledged on receipt: there is nothing left to settle."""
 
     _HINT = "it was acknowledged on receipt: pass auto_ack=False to consume() or get() to settle it yourself"
+
+    def __init__(self, tag: str) -> None:
+        """Of the consumer with this tag."""
+        self.tag = tag
 
     async def settle(self, tag: int, verdict: Verdict, *, multiple: bool, wait: bool) -> None:  # noqa: ARG002
         """Refuse."""
@@ -63,6 +72,11 @@ class AsyncDelivery:
         self.queue = queue
         #: Unique in its consumer, rising.
         self.delivery_tag = tag
+
+    @property
+    def consumer_tag(self) -> str:
+        """The consumer that it was handed to; ``amq.get.<queue>`` where it was fetched with `get`."""
+        return self._settler.tag
 
     @property
     def _parts(self) -> tuple[str, str, bytes, bytes]:

@@ -42,7 +42,9 @@ class Getter:
     def __init__(self, link: Link, session: Session, queue: str, hooks: Hooks | None) -> None:
         """Nothing is registered yet."""
         self._link = link
-        self._holder = Holder(link, session, [queue], Options("g"), hooks=hooks)
+        #: What hooks are told: names that begin with amq. are the broker's.
+        self.tag = f"amq.get.{queue}"
+        self._holder = Holder(link, session, [queue], Options("g"), tag=self.tag, hooks=hooks)
         self._hooks = hooks
         # What was handed out and is not settled, for the hooks.
         self._shown: dict[int, AsyncDelivery] = {}
@@ -77,7 +79,7 @@ class Getter:
                 (entry,) = entries
                 (tag,) = self._holder.add(0, [entry.id])
                 delivery = AsyncDelivery(
-                    OnReceipt() if call.auto_ack else self, entry, self._queue, tag, self._holder.types[0]
+                    OnReceipt(self.tag) if call.auto_ack else self, entry, self._queue, tag, self._holder.types[0]
                 )
                 self._torn = False
                 if call.auto_ack:

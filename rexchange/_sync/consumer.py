@@ -75,12 +75,12 @@ class Consumer:
         limit = min(prefetch or MOST_UNACKED, MOST_UNACKED)
         # What is acknowledged on receipt is no longer held, so there is always room (RabbitMQ: no-ack has no prefetch).
         options = Options(kind, ack_timeout_ms, MOST_UNACKED if auto_ack else limit, priority, exclusive)
-        self._holder = Holder(link, session, queues, options, info=info, hooks=hooks, on_stale=on_stale)
+        self._holder = Holder(link, session, queues, options, tag=tag, info=info, hooks=hooks, on_stale=on_stale)
         self._holder.log.reader = reader
         self._intake = Intake(
             link,
             self._holder,
-            OnReceipt() if auto_ack else self,
+            OnReceipt(tag) if auto_ack else self,
             place,
             tag=tag,
             auto_ack=auto_ack,
@@ -290,7 +290,7 @@ class Consumer:
         if type(multiple) is not bool or type(wait) is not bool:  # quicker than the check, which most need not
             check_flags(multiple=multiple, wait=wait)
         if self.auto_ack:
-            OnReceipt().settle(tag, verdict, multiple=multiple, wait=wait)
+            OnReceipt(self.tag).settle(tag, verdict, multiple=multiple, wait=wait)
         if wait or self._closed:
             settled = self._holder.settle_now(tag, verdict, multiple=multiple, shown=self._shown)
             if settled.stale:

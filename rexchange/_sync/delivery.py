@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 class Settler(Protocol):
     """Who handed the delivery out, and settles it."""
 
+    @property
+    def tag(self) -> str:
+        """The consumer's tag."""
+        ...
+
     def settle(self, tag: int, verdict: Verdict, *, multiple: bool, wait: bool) -> None:
         """Settle."""
         ...
@@ -34,6 +39,10 @@ class OnReceipt:
     """The settler of what was acknowledged on receipt: there is nothing left to settle."""
 
     _HINT = "it was acknowledged on receipt: pass auto_ack=False to consume() or get() to settle it yourself"
+
+    def __init__(self, tag: str) -> None:
+        """Of the consumer with this tag."""
+        self.tag = tag
 
     def settle(self, tag: int, verdict: Verdict, *, multiple: bool, wait: bool) -> None:  # noqa: ARG002
         """Refuse."""
@@ -64,6 +73,11 @@ class Delivery:
         self.queue = queue
         #: Unique in its consumer, rising.
         self.delivery_tag = tag
+
+    @property
+    def consumer_tag(self) -> str:
+        """The consumer that it was handed to; ``amq.get.<queue>`` where it was fetched with `get`."""
+        return self._settler.tag
 
     @property
     def _parts(self) -> tuple[str, str, bytes, bytes]:

@@ -48,6 +48,7 @@ class Holder:
         queues: Sequence[str],
         options: Options,
         *,
+        tag: str,
         info: Table | None = None,
         hooks: Hooks | None = None,
         on_stale: OnStale | None = None,
@@ -61,6 +62,7 @@ class Holder:
         self.kind: Kind = options.kind
         #: The type of each queue, empty for a classic one.
         self.types: list[str] = []
+        self._tag = tag
         self._info = info or {}
         #: Where it is, for a stream.
         self.log = Log()
@@ -222,7 +224,7 @@ class Holder:
         with self._mutex:
             tags = self.ledger.judged(tag, multiple=multiple, shown=shown)
         if tags:
-            hooks.before_settle(tags, KINDS[verdict])
+            hooks.before_settle(self._tag, tags, KINDS[verdict])
 
     def window(self, prefetch: int) -> tuple[int, Batch | None]:
         """Return how many more may be read once the waiting verdicts have arrived, and these, to go in front.
@@ -268,7 +270,7 @@ class Holder:
         if self._hooks is not None:
             stale = {batch.tags[entry] for entry in result.stale}
             for verdict, tags in batch.verdicts():
-                self._hooks.after_settle(tags, KINDS[verdict], sorted(stale.intersection(tags)))
+                self._hooks.after_settle(self._tag, tags, KINDS[verdict], sorted(stale.intersection(tags)))
 
     def mislay(self, batch: Batch) -> None:
         """Note that the reply to a batch was lost: it is sent again, as such, before anything else."""

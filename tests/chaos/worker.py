@@ -33,14 +33,14 @@ class Confirmed(Hooks):
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
-        self._bodies: dict[int, str] = {}
+        self._bodies: dict[tuple[str, int], str] = {}
 
     def before_deliver(self, delivery: Any) -> None:
-        self._bodies[delivery.delivery_tag] = delivery.body.decode()
+        self._bodies[delivery.consumer_tag, delivery.delivery_tag] = delivery.body.decode()
 
-    def after_settle(self, tags: Sequence[int], kind: str, stale: Sequence[int]) -> None:
+    def after_settle(self, consumer_tag: str, tags: Sequence[int], kind: str, stale: Sequence[int]) -> None:
         now = time.monotonic_ns()
-        done = [self._bodies.pop(tag) for tag in tags if kind == "ack" and tag not in stale]
+        done = [self._bodies.pop((consumer_tag, tag)) for tag in tags if kind == "ack" and tag not in stale]
         if done:
             self._say("\n".join(f"acked {body} {now}" for body in done))
 

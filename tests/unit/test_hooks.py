@@ -13,6 +13,7 @@ class Delivered:
     routing_key: str = "orders"
     body: bytes = b"body"
     delivery_tag: int = 1
+    consumer_tag: str = "tag"
     redelivered: bool = False
     headers: dict[str, object] = field(default_factory=dict)
 
@@ -26,8 +27,8 @@ def test_the_hooks_of_the_base_class_let_everything_pass() -> None:
     hooks.after_publish([message], None, ValueError())
     hooks.before_deliver(delivery)
     hooks.after_deliver(delivery)
-    hooks.before_settle([1], "ack")
-    hooks.after_settle([1, 2], "reject", [2])
+    hooks.before_settle("tag", [1], "ack")
+    hooks.after_settle("tag", [1, 2], "reject", [2])
 
 
 def test_a_hook_is_overridden_by_a_subclass() -> None:

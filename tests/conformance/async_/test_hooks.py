@@ -32,11 +32,11 @@ class Watcher(Hooks):
     def after_deliver(self, delivery: Any) -> None:
         self.told.append(("after_deliver", delivery.body))
 
-    def before_settle(self, deliveries: Sequence[Any], kind: str) -> None:
-        self.told.append(("before_settle", list(deliveries), kind))
+    def before_settle(self, consumer_tag: str, tags: Sequence[int], kind: str) -> None:
+        self.told.append(("before_settle", consumer_tag, list(tags), kind))
 
-    def after_settle(self, deliveries: Sequence[Any], kind: str, stale: Sequence[Any]) -> None:
-        self.told.append(("after_settle", list(deliveries), kind, list(stale)))
+    def after_settle(self, consumer_tag: str, tags: Sequence[int], kind: str, stale: Sequence[int]) -> None:
+        self.told.append(("after_settle", consumer_tag, list(tags), kind, list(stale)))
 
     def of(self, *kinds: str) -> list[tuple[Any, ...]]:
         """Return what was told of these kinds."""
@@ -107,8 +107,9 @@ async def test_a_settle_is_told_before_and_after(connect: Connect, kind: str) ->
         await getattr(delivery, kind)(wait=True)
 
     before, after = watcher.of("before_settle", "after_settle")[:2]
-    assert before == ("before_settle", [delivery.delivery_tag], kind)
-    assert after == ("after_settle", [delivery.delivery_tag], kind, [])
+    assert before == ("before_settle", consumer.tag, [delivery.delivery_tag], kind)
+    assert after == ("after_settle", delivery.consumer_tag, [delivery.delivery_tag], kind, [])
+    assert delivery.consumer_tag == consumer.tag
 
 
 async def test_a_stale_settle_is_told_as_stale(connect: Connect, broker: AsyncBroker) -> None:
@@ -127,7 +128,23 @@ async def test_a_stale_settle_is_told_as_stale(connect: Connect, broker: AsyncBr
         await delivery.ack()
         await async_wait_until(lambda: watcher.of("after_settle"))
 
-    assert watcher.of("after_settle") == [("after_settle", [delivery.delivery_tag], "ack", [delivery.delivery_tag])]
+    tag = delivery.delivery_tag
+    assert watcher.of("after_settle") == [("after_settle", consumer.tag, [tag], "ack", [tag])]
+
+
+async def test_what_get_fetched_is_told_by_its_queue(connect: Connect) -> None:
+    """Tags begin anew in each consumer and each queue, so a tag alone would say nothing."""
+    watcher = Watcher()
+    broker = await connect(hooks=watcher)
+    for queue in ("one", "two"):
+        await broker.declare_queue(queue)
+        await broker.publish(b"", routing_key=queue)
+        delivery = await broker.get(queue, auto_ack=False)
+        assert delivery is not None
+        assert (delivery.consumer_tag, delivery.delivery_tag) == (f"amq.get.{queue}", 1)
+        await delivery.ack(wait=True)
+
+    assert [told[1:3] for told in watcher.of("before_settle")] == [("amq.get.one", [1]), ("amq.get.two", [1])]
 
 
 async def test_counters_count(connect: Connect, broker: AsyncBroker) -> None:

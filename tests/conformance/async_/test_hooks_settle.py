@@ -27,12 +27,12 @@ class Watcher(Hooks):
     def after_deliver(self, delivery: Any) -> None:
         self.told.append(("after_deliver", delivery.body))
 
-    def before_settle(self, tags: Sequence[int], kind: str) -> None:
+    def before_settle(self, consumer_tag: str, tags: Sequence[int], kind: str) -> None:  # noqa: ARG002 - only one
         self.told.append(("before_settle", list(tags), kind))
         if self.refusing:
             raise RuntimeError("not now")
 
-    def after_settle(self, tags: Sequence[int], kind: str, stale: Sequence[int]) -> None:
+    def after_settle(self, consumer_tag: str, tags: Sequence[int], kind: str, stale: Sequence[int]) -> None:  # noqa: ARG002
         self.told.append(("after_settle", list(tags), kind, list(stale)))
 
     def of(self, word: str) -> list[tuple[Any, ...]]:
