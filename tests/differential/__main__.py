@@ -16,6 +16,7 @@ from rich.table import Table
 from tests.differential.compare import Both, both
 from tests.differential.explained import BY_CONSTRUCTION
 from tests.differential.hunt import hunt
+from tests.differential.saving import save
 from tests.differential.server import own_server
 
 MOST_DIFFERENCES = 20
@@ -54,6 +55,7 @@ def main() -> int:
             if kinds[different.kind] == 1:
                 console.print(f"\n[bold]difference[/] (--seed {pair.seed})")
                 console.print(str(different), markup=False, highlight=False, soft_wrap=True)
+                console.print(f"saved as {save(different.scenario, different.what)}", soft_wrap=True)
             if len(kinds) == MOST_DIFFERENCES:
                 break
         tables(console, pair)

@@ -19,7 +19,7 @@ from tests.differential.steps import Outcome, Step, code
 
 
 class Different(AssertionError):
-    """They differ; shows the scenario as a test to keep."""
+    """They differ; shows the scenario and what differs at its last step."""
 
     def __init__(self, scenario: Sequence[Step], at: int, theirs: Outcome, ours: Outcome) -> None:
         self.scenario, self.at = list(scenario[: at + 1]), at
@@ -28,7 +28,7 @@ class Different(AssertionError):
             for each in fields(Outcome)
             if getattr(theirs, each.name) != getattr(ours, each.name)
         ]
-        super().__init__("\n".join([f"step {at + 1}, {code(scenario[at])}", *self.what, as_test(self.scenario)]))
+        super().__init__("\n".join([*map(code, self.scenario), *self.what]))
 
     @property
     def kind(self) -> tuple[object, ...]:
@@ -40,21 +40,6 @@ def _reached(before: Outcome | None, after: Outcome) -> int:
     """How many queues a message reached, where none but consumers takes messages away."""
     ready = sum(ready for ready, _ in after.queues.values())
     return ready + len(after.seen) - (sum(ready for ready, _ in before.queues.values()) if before else 0)
-
-
-def as_test(scenario: Sequence[Step]) -> str:
-    """Return a scenario as a regression test, to be pasted into test_found.py."""
-    lines = [f"        {code(step)}," for step in scenario]
-    return "\n".join(
-        [
-            "",
-            "def test_NAME_ME(pair: Both) -> None:",
-            "    scenario: list[Step] = [",
-            *lines,
-            "    ]",
-            "    pair.run(scenario)",
-        ]
-    )
 
 
 @dataclass
