@@ -34,7 +34,7 @@ def url(request: pytest.FixtureRequest) -> Iterator[str]:
     if request.param == "embedded":
         yield request.getfixturevalue("embedded_url")
     elif request.param == "redis":
-        yield "redis://{}:{}/0".format(*servers.REDIS)
+        yield servers.REDIS
     else:
         name = secrets.token_hex(8)
         yield f"memory://{name}"

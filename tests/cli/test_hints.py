@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import pty
 import signal
 import socket
 import subprocess
@@ -246,3 +248,26 @@ def test_ctrl_c_in_the_middle_of_an_import_ends_in_order_too(tmp_path: Path) -> 
     )
     done = subprocess.run([sys.executable, "-m", "program"], check=False, timeout=20, cwd=tmp_path)
     assert done.returncode == 128 + signal.SIGINT
+
+
+def test_long_input_shows_how_far_it_is_on_a_terminal(embedded_url: str, vhost: str) -> None:
+    """Standard error is a terminal here; with --json, or into a file, there is nothing but the result."""
+    ours, theirs = pty.openpty()
+    lines = "".join(f"line {number}\n" for number in range(3000))
+    args = [*PROGRAM, "--url", embedded_url, "--vhost", vhost, "publish", "", "mail", "--lines", "-"]
+    with Broker(embedded_url, vhost=vhost) as broker:
+        broker.declare_queue("mail")
+        for words, shown in (([], True), (["--json"], False)):
+            done = subprocess.run(
+                [*args, *words], input=lines, stdout=subprocess.PIPE, stderr=theirs, text=True, check=True, timeout=30
+            )
+            os.set_blocking(ours, False)
+            try:
+                told = os.read(ours, 1 << 20).decode()
+            except BlockingIOError:
+                told = ""
+            assert ("publishing" in told and "3,000 messages" in told) if shown else told == ""
+            assert "3,000" in done.stdout or '"published": 3000' in done.stdout
+        assert broker.declare_queue("mail", passive=True).message_count == 6000
+    os.close(ours)
+    os.close(theirs)

@@ -20,7 +20,7 @@ def own_server() -> Iterator[str]:
     """Yield the URL of a server that lives as long; where there is no redis-server, that of whatever is here."""
     program = shutil.which("redis-server") or shutil.which("valkey-server")
     if program is None:
-        yield "redis://{}:{}/0".format(*servers.REDIS) if "redis" in servers.available() else "memory://differential"
+        yield servers.REDIS if "redis" in servers.available() else "memory://differential"
         return
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
