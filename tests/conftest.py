@@ -10,7 +10,6 @@ from collections.abc import Iterator
 import pytest
 
 from rexchange.server import embedded
-from rexchange.testing import forget
 from tests.support import servers
 
 # What a script starts in the background (`make test &`) ignores Ctrl-C, and so does all that it starts in turn: the
@@ -31,14 +30,8 @@ def embedded_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(params=[pytest.param(kind, marks=getattr(pytest.mark, kind)) for kind in servers.available()])
 def url(request: pytest.FixtureRequest) -> Iterator[str]:
     """Yield the URL of every server there is, in turn; the fake one is new for each test."""
-    if request.param == "embedded":
-        yield request.getfixturevalue("embedded_url")
-    elif request.param == "redis":
-        yield servers.REDIS
-    else:
-        name = secrets.token_hex(8)
-        yield f"memory://{name}"
-        forget(name)
+    with servers.url_of(request.param, request) as found:
+        yield found
 
 
 @pytest.fixture

@@ -121,6 +121,18 @@ local function not_alone(prefix, name, queue_name)
   end
 end
 
+local function give_way(prefix, name, queue_name)
+  not_alone(prefix, name, queue_name)
+  local choosy = redis.call("HGET", prefix .. "choosy", queue_name)
+  if choosy == "s" then
+    require("lib.choice").promote(prefix, queue_name)
+  end
+  if choosy then
+    require("lib.choice").forget(prefix, queue_name, name)
+    returns.post(prefix, queue_name) -- it may be another's turn now
+  end
+end
+
 --- A consumer reads no more, and still holds what it was shown (basic.cancel): it has no room, and it is nobody's turn before
 -- another's.
 function M.step_back(prefix, name, consumer)
@@ -133,15 +145,7 @@ function M.step_back(prefix, name, consumer)
       require("lib.arrivals").review(prefix, queue_name)
       local age = tonumber(redis.call("ZSCORE", users_key, name))
       redis.call("ZADD", users_key, string.format("%.0f", LAST + math.max(age, 0)), name)
-      not_alone(prefix, name, queue_name)
-      local choosy = redis.call("HGET", prefix .. "choosy", queue_name)
-      if choosy == "s" then
-        require("lib.choice").promote(prefix, queue_name)
-      end
-      if choosy then
-        require("lib.choice").forget(prefix, queue_name, name)
-        returns.post(prefix, queue_name)
-      end
+      give_way(prefix, name, queue_name)
     end
   end
 end
@@ -149,15 +153,7 @@ end
 local function end_use(prefix, name, queue_name, queue, consumer)
   M.count(prefix, queue_name, consumer, -1)
   require("lib.arrivals").review(prefix, queue_name)
-  not_alone(prefix, name, queue_name)
-  local choosy = redis.call("HGET", prefix .. "choosy", queue_name)
-  if choosy == "s" then
-    require("lib.choice").promote(prefix, queue_name)
-  end
-  if choosy then
-    require("lib.choice").forget(prefix, queue_name, name)
-    returns.post(prefix, queue_name) -- it may be another's turn now
-  end
+  give_way(prefix, name, queue_name)
   if redis.call("EXISTS", prefix .. "users:" .. queue_name) == 1 then
     return
   elseif queue.auto_delete then

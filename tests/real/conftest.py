@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
 
 from rexchange import Broker
-from rexchange.testing import forget
 from tests.support import servers
 
 REAL = "redis" if "redis" in servers.available() else "embedded"
@@ -18,14 +16,8 @@ REAL = "redis" if "redis" in servers.available() else "embedded"
 @pytest.fixture(params=["memory", REAL])
 def url(request: pytest.FixtureRequest) -> Iterator[str]:
     """Yield the URL of the fake server, then of one real server: routing does not differ among real ones."""
-    if request.param == "embedded":
-        yield request.getfixturevalue("embedded_url")
-    elif request.param == "redis":
-        yield servers.REDIS
-    else:
-        name = secrets.token_hex(8)
-        yield f"memory://{name}"
-        forget(name)
+    with servers.url_of(request.param, request) as found:
+        yield found
 
 
 @pytest.fixture

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import secrets
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
 from redis.exceptions import RedisError
 
 from rexchange.server.address import from_url
+from rexchange.testing import forget
 
 REDIS = os.environ.get("REXCHANGE_TEST_URL", "redis://127.0.0.1:6379/0")
 """The server of the tests that are marked `redis`: any other version, too. Tests use vhosts of their own there."""
@@ -29,6 +34,19 @@ def available() -> list[str]:
             raise  # it was asked for: to skip its tests would look like success
         return kinds
     return [*kinds, "redis"]
+
+
+@contextmanager
+def url_of(kind: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """Yield the URL of a server of this kind; the fake one is new each time."""
+    if kind == "embedded":
+        yield request.getfixturevalue("embedded_url")
+    elif kind == "redis":
+        yield REDIS
+    else:
+        name = secrets.token_hex(8)
+        yield f"memory://{name}"
+        forget(name)
 
 
 class Bare:
