@@ -22,6 +22,9 @@ while at <= #ARGV do
   end
   local queue = queues.read(prefix, name)
   local rows, last = 1000, nil
+  if queue and keep ~= "1" and consumers.takes_along(prefix, consumer, name, queue) then
+    rows = 0
+  end
   while queue and rows == 1000 do
     rows, last = consumers.release(prefix, consumer, name, 1000, { seen = seen, keep = keep == "1", from = last and "(" .. last })
   end

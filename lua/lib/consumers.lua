@@ -183,6 +183,13 @@ local function leave_queue(prefix, name, queue_name, consumer)
   end
 end
 
+--- Whether a queue goes with this user: then nothing is given back to it first, since what that leaves no room for would be
+-- dead-lettered, which RabbitMQ does not do.
+function M.takes_along(prefix, name, queue_name, queue)
+  local users_key = prefix .. "users:" .. queue_name
+  return queue.auto_delete and redis.call("ZCARD", users_key) == 1 and redis.call("ZSCORE", users_key, name)
+end
+
 --- Unregisters a consumer that holds nothing more; an auto-delete queue goes with its last one.
 function M.forget(prefix, name, consumer)
   redis.call("HDEL", prefix .. "fences", name)

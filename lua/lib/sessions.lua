@@ -12,7 +12,7 @@ local function drain(prefix, name, consumer, budget)
   local given = 0
   for _, queue_name in ipairs(consumer.queues) do
     local queue = queues.read(prefix, queue_name)
-    local rows = PAGE
+    local rows = queue and consumers.takes_along(prefix, name, queue_name, queue) and 0 or PAGE
     while queue and rows == PAGE do
       if given >= budget then
         return given, false

@@ -212,6 +212,9 @@ class Ours(Runner):
             names = {self.short(exchange.name) for exchange in self.broker().exchanges()}
             outcome.exchanges = sorted(self.exchanges & (names | {""}))
 
+    def serve(self, outcome: Outcome) -> None:
+        self._read_all(outcome)
+
     def _there(self) -> dict[str, QueueInfo]:
         return {self.short(info.name): info for info in self.broker().queues() if info.name.startswith(self.prefix)}
 

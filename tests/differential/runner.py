@@ -108,6 +108,7 @@ class Runner(ABC):
             each = s.Get(queue, auto_ack=True, client=self.exclusive.get(queue, 0))
             while self._get(each, outcome):
                 pass
+            self.serve(outcome)
 
     def _change(self, step: s.Change, outcome: Outcome) -> object:
         match step:
@@ -285,6 +286,9 @@ class Runner(ABC):
     def look(self, holder: Holder, delivery: Any) -> Seen: ...
     @abstractmethod
     def observe(self, step: Step, outcome: Outcome) -> None: ...
+    def serve(self, outcome: Outcome) -> None:  # noqa: B027 - RabbitMQ does it unasked
+        """Let consumers have what came for them in the middle of a step, before anybody else takes it."""
+
     @abstractmethod
     def clean(self) -> None:
         """Remove all that the scenario left."""

@@ -17,6 +17,7 @@ from tests.differential.steps import (
     DeclareExchange,
     DeclareQueue,
     DeleteQueue,
+    Drain,
     Get,
     Publish,
     Settle,
@@ -148,3 +149,30 @@ def test_expired_messages_go_on_from_queue_to_queue(pair: Both) -> None:
 
 def test_what_a_client_held_is_not_lost_to_its_own_consumer_when_it_ends(pair: Both) -> None:
     pair.run([queue(), publish(), Get("q0"), Consume("q0", auto_ack=True), CloseClient(0), Get("q0", client=1)])
+
+
+def test_what_an_auto_delete_queue_takes_along_is_not_dead_lettered(pair: Both) -> None:
+    """It was given back first, and what the queue's limit left no room for died of that."""
+    mortal = queue("q2", "q1", max_length=3)
+    scenario: list[Step] = [
+        queue("q1"),
+        DeclareQueue("q2", auto_delete=True, arguments=mortal.arguments),
+        *[Publish("", key="q2")] * 3,
+        Consume("q1", prefetch=0),
+        Consume("q2", prefetch=2),
+        Publish("", key="q2"),
+        Cancel(1),
+    ]
+    pair.run(scenario)
+
+
+def test_what_expires_under_the_last_look_goes_to_the_consumer_that_waits_for_it(pair: Both) -> None:
+    scenario: list[Step] = [
+        queue("q0", "q2"),
+        queue("q2"),
+        Publish("", key="q0", properties={"expiration": "60000"}),
+        Publish("", key="q0", properties={"expiration": str(SHORT_MS)}),
+        Consume("q2", prefetch=0, arguments={"x-priority": 0}),
+        Drain(),
+    ]
+    pair.run(scenario)

@@ -146,6 +146,24 @@ async def test_what_goes_with_a_purge_or_its_queue_is_not_dead_lettered(broker: 
     assert await ready(broker) == 0
 
 
+@pytest.mark.parametrize("end", ["consumer", "session"])
+async def test_what_goes_with_the_last_consumer_of_an_auto_delete_queue_is_not_dead_lettered(
+    broker: AsyncBroker, connect: Connect, dlx: str, end: str
+) -> None:
+    """Given back first, it would be more than the queue has room for."""
+    other = await connect()
+    await broker.declare_queue("q", auto_delete=True, max_length=2, dead_letter_exchange=dlx)
+    consumer = other.consume("q", auto_ack=False, prefetch=2, timeout=5)
+    await broker.publish_many([Message(b"", routing_key="q")] * 2)
+    for _ in range(2):
+        await anext(consumer)
+    await broker.publish_many([Message(b"", routing_key="q")] * 2)
+
+    await (consumer.aclose() if end == "consumer" else other.aclose())
+
+    assert [(info.name, info.ready) for info in await broker.queues()] == [("dead", 0)]
+
+
 async def test_a_verdict_that_comes_too_late_dead_letters_nothing(
     broker: AsyncBroker, connect: Connect, dlx: str
 ) -> None:

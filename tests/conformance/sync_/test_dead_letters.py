@@ -147,6 +147,24 @@ def test_what_goes_with_a_purge_or_its_queue_is_not_dead_lettered(broker: Broker
     assert ready(broker) == 0
 
 
+@pytest.mark.parametrize("end", ["consumer", "session"])
+def test_what_goes_with_the_last_consumer_of_an_auto_delete_queue_is_not_dead_lettered(
+    broker: Broker, connect: Connect, dlx: str, end: str
+) -> None:
+    """Given back first, it would be more than the queue has room for."""
+    other = connect()
+    broker.declare_queue("q", auto_delete=True, max_length=2, dead_letter_exchange=dlx)
+    consumer = other.consume("q", auto_ack=False, prefetch=2, timeout=5)
+    broker.publish_many([Message(b"", routing_key="q")] * 2)
+    for _ in range(2):
+        next(consumer)
+    broker.publish_many([Message(b"", routing_key="q")] * 2)
+
+    (consumer.close() if end == "consumer" else other.close())
+
+    assert [(info.name, info.ready) for info in broker.queues()] == [("dead", 0)]
+
+
 def test_a_verdict_that_comes_too_late_dead_letters_nothing(broker: Broker, connect: Connect, dlx: str) -> None:
     slow = connect(ack_timeout=SHORT)
     broker.declare_queue("q", dead_letter_exchange=dlx)
