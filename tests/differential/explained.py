@@ -33,6 +33,9 @@ class Reason(Enum):
         "RabbitMQ at once (Consuming, cancel notification)"
     )
     LAST_DEATH = "x-last-death-* headers are of RabbitMQ 3.13 and later (Dead-lettering): left out of the comparison"
+    OLDER_DEATHS = (
+        "x-death has the newest death first (Dead-lettering); 3.10 turns the order of the older ones round each time"
+    )
     CHECKED_FIRST = (
         "what a call is given is checked before anything is sent (Publishing): where a message's properties or a "
         "consumer's x-priority are wrong, and the exchange or the queue is missing or another's too, RabbitMQ says "
@@ -88,6 +91,8 @@ class Explained:
         kept = {key: value for key, value in headers.items() if not key.startswith("x-last-death-")}
         if len(kept) < len(headers):
             self.note(Reason.LAST_DEATH)
+        if len(headers.get("x-death", ())) > 2:
+            self.note(Reason.OLDER_DEATHS)
         return kept
 
     def evened(self, step: Step, theirs: Outcome, ours: Outcome) -> Outcome:

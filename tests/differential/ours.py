@@ -12,7 +12,7 @@ from rexchange.errors import ConsumerCancelled, NotFound, RexchangeError, StaleD
 from rexchange.protocol.inspect import QueueInfo
 from rexchange.topology import Queue
 from tests.differential import steps as s
-from tests.differential.books import PROPERTIES, UNKNOWN_TAG, Handed, Holder, Refused, typed, without_times
+from tests.differential.books import PROPERTIES, UNKNOWN_TAG, Handed, Holder, Refused, evened_deaths, typed
 from tests.differential.explained import Explained, Reason
 from tests.differential.races import Races
 from tests.differential.runner import CLIENTS, Runner
@@ -185,7 +185,7 @@ class Ours(Runner):
             delivery.redelivered,
             self.short(delivery.exchange),
             self.short(delivery.routing_key),
-            typed(without_times(self.explained.without_last_death(delivery.headers)), self.prefix),
+            typed(evened_deaths(self.explained.without_last_death(delivery.headers)), self.prefix),
             typed({name: value for name, value in given.items() if value is not None}),
         )
 

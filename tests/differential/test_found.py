@@ -176,3 +176,15 @@ def test_what_expires_under_the_last_look_goes_to_the_consumer_that_waits_for_it
         Drain(),
     ]
     pair.run(scenario)
+
+
+def test_three_deaths(pair: Both) -> None:
+    scenario: list[Step] = [
+        queue("q1", "q4", message_ttl=SHORT_MS),
+        queue("q4", "q5", max_length_bytes=0),
+        queue("q5", "q1", max_length=2),
+        Publish("", key="q5"),
+        Consume("q5", prefetch=0),
+        Settle(0, verdict="nack", requeue=False, multiple=True),
+    ]
+    pair.run(scenario)

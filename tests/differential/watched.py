@@ -14,7 +14,7 @@ from typing import Any
 from pika.exceptions import ChannelClosedByBroker
 
 from tests.differential import steps as s
-from tests.differential.books import PROPERTIES, Handed, Holder, typed, without_times
+from tests.differential.books import PROPERTIES, Handed, Holder, evened_deaths, typed
 from tests.differential.rabbitmq import Client
 from tests.differential.runner import CLIENTS, Runner, sorted_out
 from tests.differential.steps import Outcome, Seen, Step
@@ -66,7 +66,7 @@ class Watched(Runner):
             method.redelivered,
             self.short(method.exchange),
             self.short(method.routing_key),
-            typed(without_times(properties.headers or {}), self.prefix),
+            typed(evened_deaths(properties.headers or {}), self.prefix),
             typed({name: value for name, value in given.items() if value is not None}),
         )
 

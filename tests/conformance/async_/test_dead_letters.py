@@ -423,6 +423,20 @@ async def test_a_chain_of_deaths_has_a_row_for_each_queue_the_newest_first(broke
     assert [dead.headers[name] for name in names] == ["first", "maxlen", "second", "expired"]
 
 
+async def test_of_many_deaths_each_comes_before_the_one_it_followed(broker: AsyncBroker) -> None:
+    """RabbitMQ 3.10 turns the older ones round at every death; its documentation has the newest first."""
+    names = [f"q{number}" for number in range(5)]
+    for name, after in zip(names, [*names[1:], "dead"], strict=True):
+        await broker.declare_queue(name, dead_letter_exchange="", dead_letter_routing_key=after)
+    await broker.declare_queue("dead")
+    await broker.publish(b"", routing_key="q0")
+
+    for name in names:
+        await (await get(broker, name)).reject()
+
+    assert [queue for queue, _, _ in shown(await get(broker, "dead"))] == names[::-1]
+
+
 async def test_the_same_death_again_counts_and_comes_to_the_front(broker: AsyncBroker) -> None:
     await broker.declare_queue("one", dead_letter_exchange="", dead_letter_routing_key="two")
     await broker.declare_queue("two", dead_letter_exchange="", dead_letter_routing_key="one")

@@ -420,6 +420,20 @@ def test_a_chain_of_deaths_has_a_row_for_each_queue_the_newest_first(broker: Bro
     assert [dead.headers[name] for name in names] == ["first", "maxlen", "second", "expired"]
 
 
+def test_of_many_deaths_each_comes_before_the_one_it_followed(broker: Broker) -> None:
+    """RabbitMQ 3.10 turns the older ones round at every death; its documentation has the newest first."""
+    names = [f"q{number}" for number in range(5)]
+    for name, after in zip(names, [*names[1:], "dead"], strict=True):
+        broker.declare_queue(name, dead_letter_exchange="", dead_letter_routing_key=after)
+    broker.declare_queue("dead")
+    broker.publish(b"", routing_key="q0")
+
+    for name in names:
+        (get(broker, name)).reject()
+
+    assert [queue for queue, _, _ in shown(get(broker, "dead"))] == names[::-1]
+
+
 def test_the_same_death_again_counts_and_comes_to_the_front(broker: Broker) -> None:
     broker.declare_queue("one", dead_letter_exchange="", dead_letter_routing_key="two")
     broker.declare_queue("two", dead_letter_exchange="", dead_letter_routing_key="one")
