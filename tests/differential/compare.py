@@ -81,6 +81,8 @@ class Both:
             evened = self.explained.evened(step, theirs, ours)
             if isinstance(step, s.Publish) and ours.code is None and self.theirs.is_plain:
                 evened = replace(evened, value=_reached(their_before, theirs))
+            if not isinstance(step, s.Consume):  # what was there before it comes in one order on both
+                evened = self.explained.at_once(evened, ours, self.ours.ranked())
             if evened != ours and raced:
                 self.explained.note(Reason.RACE)
                 return

@@ -36,6 +36,10 @@ class Reason(Enum):
     OLDER_DEATHS = (
         "x-death has the newest death first (Dead-lettering); 3.10 turns the order of the older ones round each time"
     )
+    AT_ONCE = (
+        "what one step brings to a queue with priorities is there at once, and a consumer gets the highest first; "
+        "RabbitMQ hands each over as it arrives, one death after the other (Priorities)"
+    )
     CHECKED_FIRST = (
         "what a call is given is checked before anything is sent (Publishing): where a message's properties or a "
         "consumer's x-priority are wrong, and the exchange or the queue is missing or another's too, RabbitMQ says "
@@ -94,6 +98,16 @@ class Explained:
         if len(headers.get("x-death", ())) > 2:
             self.note(Reason.OLDER_DEATHS)
         return kept
+
+    def at_once(self, theirs: Outcome, ours: Outcome, ranked: set[int]) -> Outcome:
+        """Return RabbitMQ's outcome with what consumers of queues with priorities (`ranked`) saw in our order."""
+        if theirs.seen == ours.seen or Counter(theirs.seen) != Counter(ours.seen):
+            return theirs
+        elsewhere = [[seen for seen in each.seen if seen.holder not in ranked] for each in (theirs, ours)]
+        if elsewhere[0] != elsewhere[1]:
+            return theirs
+        self.note(Reason.AT_ONCE)
+        return replace(theirs, seen=ours.seen)
 
     def evened(self, step: Step, theirs: Outcome, ours: Outcome) -> Outcome:
         """Return RabbitMQ's outcome as it is to be expected of rexchange."""

@@ -212,6 +212,11 @@ class Ours(Runner):
             names = {self.short(exchange.name) for exchange in self.broker().exchanges()}
             outcome.exchanges = sorted(self.exchanges & (names | {""}))
 
+    def ranked(self) -> set[int]:
+        """Return the consumers of queues with priorities."""
+        queues = self.having("x-max-priority")
+        return {holder.number for holder in self.holders if not holder.is_get and holder.queue in queues}
+
     def serve(self, outcome: Outcome) -> None:
         self._read_all(outcome)
 

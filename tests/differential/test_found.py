@@ -188,3 +188,16 @@ def test_three_deaths(pair: Both) -> None:
         Settle(0, verdict="nack", requeue=False, multiple=True),
     ]
     pair.run(scenario)
+
+
+def test_deaths_of_one_step_reach_a_queue_with_priorities(pair: Both) -> None:
+    scenario: list[Step] = [
+        DeclareExchange("x0", type="fanout"),
+        DeclareQueue("q0", arguments={"x-dead-letter-exchange": "x0", "x-max-length-bytes": 9}),
+        queue("q2", max_priority=255),
+        Bind("q2", "x0"),
+        Publish("", key="q0", properties={"priority": 0}),
+        Consume("q2", prefetch=0),
+        Publish("", key="q0", properties={"priority": 3}, pad=30),
+    ]
+    pair.run(scenario)
