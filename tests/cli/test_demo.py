@@ -59,6 +59,7 @@ def test_a_worker_is_killed_and_nothing_is_lost(tmp_path: Path, tmp_path_factory
     assert list(temporary.glob("rexchange-demo-*")) == [], "the server's folder is gone"
 
 
+@pytest.mark.slow
 def test_one_file(tmp_path: Path) -> None:
     done = _demo(_folder(tmp_path / "files", 1), "--workers", "2", temporary=tmp_path)
     assert done.returncode == 0, done
@@ -103,6 +104,7 @@ def _command(process: str) -> bytes:
         return b""
 
 
+@pytest.mark.slow
 def test_on_a_given_server_it_removes_its_queues(tmp_path: Path, embedded_url: str, vhost: str) -> None:
     folder = _folder(tmp_path / "files", 20)
     done = _demo(folder, "--workers", "2", "--url", embedded_url, "--vhost", vhost, "--json", temporary=tmp_path)

@@ -50,6 +50,7 @@ def test_publish_standard_input_and_a_file(cli: Cli, broker: Broker, tmp_path: P
     assert [found.body for found in drain(broker, "mail")] == [raw, raw]
 
 
+@pytest.mark.slow
 def test_publish_lines(cli: Cli, broker: Broker, tmp_path: Path) -> None:
     lines = [b"line %d" % number for number in range(1200)]
     (tmp_path / "lines").write_bytes(b"\r\n".join([*lines[:9], b"", *lines[9:]]))

@@ -15,6 +15,8 @@ from tests.support.servers import Bare
 
 #: Where the quick tests run each colour; `make check` runs both everywhere.
 QUICK = {"async_": "memory", "sync_": "embedded"}
+#: Where fakeredis takes longest: the quick tests run these on the real server alone.
+LONG_ON_MEMORY = ("test_plugins.py", "test_streams.py", "test_turns.py")
 HERE = Path(__file__).parent
 
 
@@ -24,7 +26,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if not isinstance(item, pytest.Function) or not item.path.is_relative_to(HERE):
             continue
         kind = item.callspec.params.get("url") if hasattr(item, "callspec") else None
-        if kind is not None and kind != QUICK[item.path.parent.name]:
+        long = kind == "memory" and item.path.name in LONG_ON_MEMORY
+        if kind is not None and (long or kind != QUICK[item.path.parent.name]):
             item.add_marker(pytest.mark.thorough)
 
 

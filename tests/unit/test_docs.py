@@ -17,6 +17,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+# The quick tests run the README's blocks.
+RUN = [pytest.param(each, marks=() if each.parent == ROOT else pytest.mark.slow) for each in DOCUMENTS]
 _BLOCK = re.compile(r"^```(\w+)[ ]*([\w-]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
@@ -98,7 +100,7 @@ def _python(arguments: list[str], folder: Path) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=_name)
+@pytest.mark.parametrize("document", RUN, ids=_name)
 def test_every_python_block_runs_and_prints_what_is_promised(document: Path, tmp_path: Path) -> None:
     for number, block in enumerate(_blocks(document)):
         if block.kind == "sketch":

@@ -258,6 +258,7 @@ async def test_a_consumers_ack_timeout_may_be_given_as_argument(broker: AsyncBro
         assert listed.ack_timeout == SHORT
 
 
+@pytest.mark.slow
 async def test_extend_starts_the_ack_timeout_anew(connect: Connect, broker: AsyncBroker) -> None:
     slow = await connect(ack_timeout=timedelta(seconds=1))
     await fill(broker, 1)
@@ -287,6 +288,7 @@ async def test_extending_what_was_given_back_is_stale(connect: Connect, broker: 
             await delivery.extend()
 
 
+@pytest.mark.slow
 async def test_renew_keeps_what_a_living_consumer_holds(connect: Connect, broker: AsyncBroker) -> None:
     slow = await connect(ack_timeout=timedelta(seconds=1))
     await fill(broker, 1)

@@ -257,6 +257,7 @@ def test_a_consumers_ack_timeout_may_be_given_as_argument(broker: Broker) -> Non
         assert listed.ack_timeout == SHORT
 
 
+@pytest.mark.slow
 def test_extend_starts_the_ack_timeout_anew(connect: Connect, broker: Broker) -> None:
     slow = connect(ack_timeout=timedelta(seconds=1))
     fill(broker, 1)
@@ -286,6 +287,7 @@ def test_extending_what_was_given_back_is_stale(connect: Connect, broker: Broker
             delivery.extend()
 
 
+@pytest.mark.slow
 def test_renew_keeps_what_a_living_consumer_holds(connect: Connect, broker: Broker) -> None:
     slow = connect(ack_timeout=timedelta(seconds=1))
     fill(broker, 1)
