@@ -21,10 +21,8 @@ while at <= #ARGV do
     seen[ARGV[i]] = true
   end
   local queue = queues.read(prefix, name)
-  local rows, last = 1000, nil
-  if queue and keep ~= "1" and consumers.takes_along(prefix, consumer, name, queue) then
-    rows = 0
-  end
+  local goes = queue and keep ~= "1" and consumers.takes_along(prefix, consumer, name, queue)
+  local rows, last = goes and 0 or 1000, nil
   while queue and rows == 1000 do
     rows, last = consumers.release(prefix, consumer, name, 1000, { seen = seen, keep = keep == "1", from = last and "(" .. last })
   end

@@ -43,7 +43,7 @@ class OnReceipt:
         """Of the consumer with this tag."""
         self.tag = tag
 
-    async def settle(self, tag: int, verdict: Verdict, *, multiple: bool, wait: bool) -> None:  # noqa: ARG002
+    async def settle(self, tag: int, verdict: Verdict, *, multiple: bool, wait: bool) -> None:  # noqa: ARG002 - a Settler's
         """Refuse."""
         raise AlreadySettled(tag, hint=self._HINT)
 

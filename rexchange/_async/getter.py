@@ -30,7 +30,7 @@ class _GetCall:
 
     __slots__ = ("auto_ack", "delivery", "wanted")
 
-    def __init__(self, auto_ack: bool) -> None:  # noqa: FBT001
+    def __init__(self, auto_ack: bool) -> None:  # noqa: FBT001 - inside only
         self.auto_ack = auto_ack
         self.wanted = True
         self.delivery: AsyncDelivery | None = None

@@ -44,7 +44,7 @@ class OnReceipt:
         """Of the consumer with this tag."""
         self.tag = tag
 
-    def settle(self, tag: int, verdict: Verdict, *, multiple: bool, wait: bool) -> None:  # noqa: ARG002
+    def settle(self, tag: int, verdict: Verdict, *, multiple: bool, wait: bool) -> None:  # noqa: ARG002 - a Settler's
         """Refuse."""
         raise AlreadySettled(tag, hint=self._HINT)
 

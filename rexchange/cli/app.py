@@ -50,7 +50,7 @@ for register in (
 
 def _version(asked: bool) -> None:  # noqa: FBT001 - Typer calls it so
     if asked:
-        from rexchange import __version__  # noqa: PLC0415 - only who asks for it waits for the library to load
+        from rexchange import __version__
 
         typer.echo(f"rexchange {__version__}")
         raise typer.Exit

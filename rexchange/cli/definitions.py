@@ -96,8 +96,8 @@ def export(
 
     Example: [bold]rexchange export definitions.json[/bold]
     """
-    from rexchange.cli.output import count  # noqa: PLC0415 - help need not wait for it
-    from rexchange.definitions import SECTIONS, without_vhosts  # noqa: PLC0415 - help need not wait for it
+    from rexchange.cli.output import count
+    from rexchange.definitions import SECTIONS, without_vhosts
 
     with run.broker() as broker:
         found = broker.export_definitions([broker.vhost] if vhost_only else None)
@@ -123,7 +123,7 @@ def _counted(number: int) -> str:
 
 
 def _show(run: Run, plan: ImportPlan, *, dry_run: bool) -> None:
-    from rexchange.cli.output import grid, plain, safe  # noqa: PLC0415 - help need not wait for it
+    from rexchange.cli.output import grid, plain, safe
 
     steps = [
         {name: value for name, value in plain(step).items() if name != "value" and value not in (None, "")}
@@ -147,9 +147,9 @@ def _show(run: Run, plan: ImportPlan, *, dry_run: bool) -> None:
 @contextmanager
 def _progress(run: Run) -> Generator[Callable[[int, int], None]]:
     """Show how far it is on a terminal."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from rexchange.cli.output import console  # noqa: PLC0415
+    from rexchange.cli.output import console
 
     screen = console(stderr=True)
     columns = (TextColumn("importing"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())

@@ -35,5 +35,5 @@ def _connection(error: errors.BrokerConnectionError) -> str:
     if scheme == "rediss":
         return "is the server running there? is this its port for TLS? (redis:// is without)"
     if scheme == "redis" and "reset" in str(error):
-        return "is this its port for TLS? then the URL begins with rediss://"
+        return "is the server running there? is this its port for TLS? (the URL begins with rediss:// then)"
     return "is the server running there? --url or REXCHANGE_URL says where it is"

@@ -27,7 +27,7 @@ def exchanges(run: Run) -> None:
 
     Example: [bold]rexchange list exchanges[/bold]
     """
-    from rexchange.cli.output import arguments, plain, safe  # noqa: PLC0415
+    from rexchange.cli.output import arguments, plain, safe
 
     with run.broker() as broker:
         found = broker.exchanges()
@@ -42,7 +42,7 @@ def queues(run: Run) -> None:
 
     Example: [bold]rexchange list queues --json[/bold]
     """
-    from rexchange.cli.output import arguments, plain, safe  # noqa: PLC0415
+    from rexchange.cli.output import arguments, plain, safe
 
     with run.broker() as broker:
         found = broker.queues()
@@ -77,7 +77,7 @@ def bindings(
 
     Example: [bold]rexchange list bindings events[/bold]
     """
-    from rexchange.cli.output import arguments, named, plain, safe  # noqa: PLC0415
+    from rexchange.cli.output import arguments, named, plain, safe
 
     with run.broker() as broker:
         found = broker.bindings(source)
@@ -102,7 +102,7 @@ def consumers(run: Run) -> None:
 
     Example: [bold]rexchange list consumers[/bold]
     """
-    from rexchange.cli.output import plain, safe  # noqa: PLC0415
+    from rexchange.cli.output import plain, safe
 
     with run.broker() as broker:
         found = broker.consumers()
@@ -128,7 +128,7 @@ def policies(run: Run) -> None:
 
     Example: [bold]rexchange list policies[/bold]
     """
-    from rexchange.cli.output import arguments, plain, safe  # noqa: PLC0415
+    from rexchange.cli.output import arguments, plain, safe
 
     with run.broker() as broker:
         found = broker.policies()
@@ -147,7 +147,7 @@ def vhosts(run: Run) -> None:
 
     Example: [bold]rexchange list vhosts[/bold]
     """
-    from rexchange.cli.output import grid, safe  # noqa: PLC0415
+    from rexchange.cli.output import grid, safe
 
     with run.broker() as broker:
         found = broker.vhosts()
@@ -169,7 +169,7 @@ def _show(
     columns: Sequence[str],
     rows: Iterable[Sequence[str | int]],
 ) -> None:
-    from rexchange.cli.output import grid  # noqa: PLC0415
+    from rexchange.cli.output import grid
 
     listed = list(rows)
     if not listed:

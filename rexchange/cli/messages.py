@@ -148,7 +148,7 @@ def purge(run: Run, queue: QUEUE) -> None:
 
     Example: [bold]rexchange purge mail[/bold]
     """
-    from rexchange.cli.output import count  # noqa: PLC0415
+    from rexchange.cli.output import count
 
     with run.broker() as broker:
         gone = broker.purge(queue)
@@ -198,7 +198,7 @@ def _offset(text: str | None) -> str | int | datetime | None:
 
 
 def _print(run: Run, delivery: Delivery, *, body: bool) -> None:
-    from rexchange.cli import output  # noqa: PLC0415
+    from rexchange.cli import output
 
     if run.json:
         typer.echo(json.dumps(output.delivery_data(delivery), ensure_ascii=False))

@@ -39,7 +39,7 @@ def route(
 
     Example: [bold]rexchange route events user.42.created[/bold]
     """
-    from rexchange.cli import explain  # noqa: PLC0415
+    from rexchange.cli import explain
 
     headers = values.table("--header", header)
     with run.broker() as broker:
@@ -62,7 +62,7 @@ def reap(
 
     Example: [bold]rexchange reap --wait 20[/bold]
     """
-    from rexchange.cli.output import count  # noqa: PLC0415
+    from rexchange.cli.output import count
 
     with run.broker() as broker:
         done = broker.reap(wait=wait)
@@ -87,8 +87,8 @@ def ping(run: Run) -> None:
 
     Example: [bold]rexchange ping --url redis://localhost:6379/0[/bold]
     """
-    from rexchange.cli.output import count, pairs, plain  # noqa: PLC0415
-    from rexchange.server.facts import judge  # noqa: PLC0415
+    from rexchange.cli.output import count, pairs, plain
+    from rexchange.server.facts import judge
 
     with run.broker(PING_TIMEOUT) as broker:
         facts, status = broker.server(), broker.status()

@@ -19,7 +19,7 @@ NAME = Annotated[str, typer.Argument(help="Its name.", show_default=False)]
 
 
 def _targets() -> list[str]:
-    from rexchange.policies import APPLY_TO  # noqa: PLC0415 - help need not wait for the library
+    from rexchange.policies import APPLY_TO
 
     return list(APPLY_TO)
 

@@ -108,13 +108,13 @@ def read_body(body: str | None, file: Path | None = None) -> bytes:
 
 
 def _message(body: bytes, common: dict[str, Any]) -> Message:
-    from rexchange import Message  # noqa: PLC0415 - help need not wait for the library
+    from rexchange import Message
 
     return Message(body, **common)
 
 
 def _report(run: Run, published: int, reached: int, unroutable: int) -> None:
-    from rexchange.cli.output import count  # noqa: PLC0415
+    from rexchange.cli.output import count
 
     data = {"published": published, "queued": reached, "unroutable": int(unroutable)}
     where = f" to {count(reached, 'queue')}" if published == 1 else f"; in queues that makes {reached:,}"
@@ -174,9 +174,9 @@ def _opened(path: Path) -> Generator[tuple[BinaryIO, int | None]]:
 @contextmanager
 def _progress(run: Run, size: int | None) -> Generator[Callable[[int, int], None]]:
     """Show how far it is on a terminal: a bar, or where the end is unknown the count alone."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from rexchange.cli.output import console  # noqa: PLC0415
+    from rexchange.cli.output import console
 
     screen = console(stderr=True)
     columns = (TextColumn("publishing"), BarColumn(), TextColumn("{task.fields[done]:,} messages"), TimeElapsedColumn())

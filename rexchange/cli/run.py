@@ -118,8 +118,8 @@ class Run:
 
         `patience`: it goes on for so long to reach the server, where the user did not say.
         """
-        from rexchange import Broker  # noqa: PLC0415 - help and completion need not wait for the library to load
-        from rexchange.settings import load  # noqa: PLC0415
+        from rexchange import Broker
+        from rexchange.settings import load
 
         given = {"vhost": self.options.vhost, "retry_timeout": self.options.retry_timeout, **settings}
         loaded = load(**given)
@@ -132,7 +132,7 @@ class Run:
         if self.json:
             typer.echo(json_module.dumps(data, ensure_ascii=False))
             return
-        from rexchange.cli.output import console  # noqa: PLC0415 - rich is slow to load, and JSON does without
+        from rexchange.cli.output import console
 
         for line in lines:
             console().print(line, markup=False, highlight=False)
@@ -158,7 +158,7 @@ def command(app: typer.Typer, name: str, **extra: Any) -> Callable[[Callable[...
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
         @wraps(function)
-        def call(ctx: typer.Context, **given: Any) -> None:  # noqa: ANN401
+        def call(ctx: typer.Context, **given: Any) -> None:  # noqa: ANN401 - what Typer read
             own = Options(*(given.pop(option) for option in _COMMON))
             run = Run(own.over(ctx.obj if isinstance(ctx.obj, Options) else Options()))
             with _logging(verbose=run.options.verbose), terminable(), _explained(run):

@@ -39,7 +39,7 @@ TO_EXCHANGE = Annotated[
 
 
 def _types() -> list[str]:
-    from rexchange.topology import TYPES  # noqa: PLC0415 - help need not wait for the library
+    from rexchange.topology import TYPES
 
     return list(TYPES)
 
@@ -226,7 +226,7 @@ def delete_queue(
 
     Example: [bold]rexchange delete queue mail --if-empty[/bold]
     """
-    from rexchange.cli.output import count  # noqa: PLC0415
+    from rexchange.cli.output import count
 
     with run.broker() as broker:
         existed = _exists(lambda: broker.declare_queue(name, passive=True))
@@ -307,6 +307,6 @@ def _span(seconds: float | None) -> timedelta | None:
 def _destination(name: str, *, to_exchange: bool) -> str | Exchange:
     if not to_exchange:
         return name
-    from rexchange import Exchange  # noqa: PLC0415
+    from rexchange import Exchange
 
     return Exchange(name, "direct")  # the type does not matter: a binding names its ends

@@ -59,7 +59,7 @@ def _json(option: str, item: str, text: str) -> Any:  # noqa: ANN401 - JSON has 
 
 def properties(items: Iterable[str] | None) -> dict[str, Any]:
     """Return AMQP properties by name, of their types. Raises typer.BadParameter; ranges are the library's to check."""
-    from rexchange.message import PropertyArgs  # noqa: PLC0415 - help need not wait for it
+    from rexchange.message import PropertyArgs
 
     known = sorted(PropertyArgs.__annotations__)
     found: dict[str, Any] = {}

@@ -43,7 +43,7 @@ class Group:
                 headers = b"!" + netstring(options) + headers  # one argument: each costs the server 0.1 us a run
             route = (message.exchange, message.routing_key, headers, message.mandatory)
             if route == last:
-                args[at] += -1 if message.mandatory else 1  # type: ignore[operator]
+                args[at] += -1 if message.mandatory else 1  # type: ignore[operator]  # a number at these places
             else:
                 last = route
                 runs += 1

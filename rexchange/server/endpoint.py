@@ -71,7 +71,7 @@ class AsyncConnection(Protocol):
         """Encode commands for one write."""
         ...
 
-    async def send_packed_command(self, command: list[bytes], check_health: bool = ...) -> None:  # noqa: FBT001
+    async def send_packed_command(self, command: list[bytes], check_health: bool = ...) -> None:  # noqa: FBT001 - redis-py's
         """Write; connects first when not connected."""
         ...
 
@@ -204,7 +204,7 @@ _fake_servers_lock = threading.Lock()
 def _memory_classes() -> dict[Colour, Callable[..., Any]]:
     try:
         import fakeredis  # noqa: PLC0415 - an extra: who uses a real server need not have it
-        import fakeredis.aioredis  # noqa: PLC0415
+        import fakeredis.aioredis  # noqa: PLC0415 - the same
     except ImportError as error:
         raise BrokerConnectionError(
             "memory:// needs fakeredis: pip install 'rexchange[testing]'", address="memory://", outcome="not_done"
@@ -219,7 +219,7 @@ def memory(name: str) -> Address:
         BrokerConnectionError: fakeredis is not installed.
     """
     _memory_classes()
-    import fakeredis  # noqa: PLC0415
+    import fakeredis  # noqa: PLC0415 - as above
 
     with _fake_servers_lock:
         if name not in _fake_servers:

@@ -126,7 +126,7 @@ class _SentinelMixin:
     def _connect(self) -> Any:
         connection = cast("redis.Connection", self)
         connection.host, connection.port = self._discover(connection)
-        return super()._connect()  # type: ignore[misc]
+        return super()._connect()  # type: ignore[misc]  # a mixin
 
     def _discover(self, connection: redis.Connection) -> tuple[str, int]:
         reasons: list[str] = []
@@ -146,7 +146,7 @@ class _SentinelMixin:
         raise self.master.not_found(reasons)
 
     def on_connect_check_health(self, check_health: bool = True) -> None:  # noqa: FBT001, FBT002 - redis-py's signature
-        super().on_connect_check_health(check_health)  # type: ignore[misc]
+        super().on_connect_check_health(check_health)  # type: ignore[misc]  # a mixin
         connection = cast("Any", self)
         connection.send_command("ROLE", check_health=False)
         try:
@@ -165,7 +165,7 @@ class _AsyncSentinelMixin:
     async def _connect(self) -> None:
         connection = cast("redis_async.Connection", self)
         connection.host, connection.port = await self._discover(connection)
-        await super()._connect()  # type: ignore[misc]
+        await super()._connect()  # type: ignore[misc]  # a mixin
 
     async def _discover(self, connection: redis_async.Connection) -> tuple[str, int]:
         reasons: list[str] = []
@@ -184,8 +184,8 @@ class _AsyncSentinelMixin:
             reasons.append(f"{sentinel.display}: {found}")
         raise self.master.not_found(reasons)
 
-    async def on_connect_check_health(self, check_health: bool = True) -> None:  # noqa: FBT001, FBT002
-        await super().on_connect_check_health(check_health)  # type: ignore[misc]
+    async def on_connect_check_health(self, check_health: bool = True) -> None:  # noqa: FBT001, FBT002 - redis-py's
+        await super().on_connect_check_health(check_health)  # type: ignore[misc]  # a mixin
         connection = cast("Any", self)
         await connection.send_command("ROLE", check_health=False)
         try:

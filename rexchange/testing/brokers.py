@@ -31,7 +31,7 @@ def memory_broker(name: str | None = None, **options: Any) -> Generator[Broker]:
 
 
 @asynccontextmanager
-async def async_memory_broker(name: str | None = None, **options: Any) -> AsyncGenerator[AsyncBroker]:  # noqa: ANN401
+async def async_memory_broker(name: str | None = None, **options: Any) -> AsyncGenerator[AsyncBroker]:  # noqa: ANN401 - settings
     """Yield an AsyncBroker on a fake server: see `memory_broker`."""
     server = name or f"fresh-{secrets.token_hex(8)}"
     try:

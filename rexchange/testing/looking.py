@@ -1,4 +1,5 @@
 """Looking at what was routed where."""
+# pyright: reportPrivateUsage=false
 
 from __future__ import annotations
 
@@ -64,18 +65,18 @@ def messages(broker: Broker, queue: str | Queue) -> list[Message]:
     """
     name = name_of("queue", queue)
     broker.open()
-    return _ready(name, broker._link.replies(*_commands(broker, name)))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    return _ready(name, broker._link.replies(*_commands(broker, name)))
 
 
 async def async_messages(broker: AsyncBroker, queue: str | Queue) -> list[Message]:
     """Do the same with an AsyncBroker."""
     name = name_of("queue", queue)
     await broker.open()
-    return _ready(name, await broker._link.replies(*_commands(broker, name)))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    return _ready(name, await broker._link.replies(*_commands(broker, name)))
 
 
 def _commands(broker: Broker | AsyncBroker, queue: str) -> list[list[bytes | str | int]]:
-    stream = broker._link.keys.stream(queue.encode())  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    stream = broker._link.keys.stream(queue.encode())
     return [["XRANGE", stream, "-", "+"], ["XPENDING", stream, "g", "-", "+", _MOST_PENDING]]
 
 

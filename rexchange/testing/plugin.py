@@ -35,7 +35,7 @@ _async_fixture: Callable[[Callable[..., object]], object] = (
 @pytest.fixture
 def rexchange_url() -> Generator[str]:
     """Yield the URL of a fake server (memory://...) that is this test's alone."""
-    from rexchange.testing.brokers import forget  # noqa: PLC0415
+    from rexchange.testing.brokers import forget  # noqa: PLC0415 - pytest loads this module for everybody
 
     name = f"test-{secrets.token_hex(8)}"
     yield f"memory://{name}"
@@ -45,7 +45,7 @@ def rexchange_url() -> Generator[str]:
 @pytest.fixture
 def rexchange_broker(rexchange_url: str) -> Generator[Broker]:
     """Yield a Broker on this test's fake server."""
-    from rexchange import Broker  # noqa: PLC0415
+    from rexchange import Broker  # noqa: PLC0415 - the same
 
     with Broker(rexchange_url) as broker:
         yield broker
@@ -54,7 +54,7 @@ def rexchange_broker(rexchange_url: str) -> Generator[Broker]:
 @_async_fixture
 async def rexchange_async_broker(rexchange_url: str) -> AsyncGenerator[AsyncBroker]:
     """Yield an AsyncBroker on this test's fake server."""
-    from rexchange import AsyncBroker  # noqa: PLC0415
+    from rexchange import AsyncBroker  # noqa: PLC0415 - the same
 
     async with AsyncBroker(rexchange_url) as broker:
         yield broker

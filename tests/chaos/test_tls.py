@@ -71,7 +71,7 @@ def test_a_message_goes_round_async(urls: dict[str, str], kind: str) -> None:
     [
         ("TLS without its authority", "ssl_ca_certs=FILE"),
         ("TLS to the plain port", "is this its port for TLS?"),
-        ("plain to the port for TLS", "begins with rediss://"),
+        ("plain to the port for TLS", "(the URL begins with rediss:// then)"),
     ],
 )
 def test_a_url_that_does_not_fit_is_told(urls: dict[str, str], kind: str, told: str) -> None:

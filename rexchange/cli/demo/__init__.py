@@ -41,7 +41,7 @@ def demo(
 
     Example: [bold]rexchange demo ~/projects[/bold]
     """
-    from rexchange.cli.demo import report, story  # noqa: PLC0415 - help need not wait for the library
+    from rexchange.cli.demo import report, story
 
     if (run.options.url or "").startswith("memory:"):
         raise typer.BadParameter("workers are processes, and memory:// is inside one process", param_hint="'--url'")

@@ -32,7 +32,7 @@ class Watcher(Hooks):
         if self.refusing:
             raise RuntimeError("not now")
 
-    def after_settle(self, consumer_tag: str, tags: Sequence[int], kind: str, stale: Sequence[int]) -> None:  # noqa: ARG002
+    def after_settle(self, consumer_tag: str, tags: Sequence[int], kind: str, stale: Sequence[int]) -> None:  # noqa: ARG002 - the same
         self.told.append(("after_settle", list(tags), kind, list(stale)))
 
     def of(self, word: str) -> list[tuple[Any, ...]]:
