@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
 import os
 import pty
@@ -250,24 +252,38 @@ def test_ctrl_c_in_the_middle_of_an_import_ends_in_order_too(tmp_path: Path) -> 
     assert done.returncode == 128 + signal.SIGINT
 
 
-def test_long_input_shows_how_far_it_is_on_a_terminal(embedded_url: str, vhost: str) -> None:
-    """Standard error is a terminal here; with --json, or into a file, there is nothing but the result."""
+def on_a_terminal(args: list[str], given: str) -> tuple[str, str]:
+    """Run a command whose standard error is a terminal; return what it printed, and what the terminal showed."""
     ours, theirs = pty.openpty()
+    try:
+        done = subprocess.run(
+            [*PROGRAM, *args], input=given, stdout=subprocess.PIPE, stderr=theirs, text=True, check=True, timeout=30
+        )
+        os.set_blocking(ours, False)
+        with contextlib.suppress(BlockingIOError):  # it showed nothing
+            return done.stdout, os.read(ours, 1 << 20).decode()
+        return done.stdout, ""
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+def test_long_input_shows_how_far_it_is_on_a_terminal(embedded_url: str, vhost: str) -> None:
+    """With --json there is nothing but the result."""
+    place = ["--url", embedded_url, "--vhost", vhost]
     lines = "".join(f"line {number}\n" for number in range(3000))
-    args = [*PROGRAM, "--url", embedded_url, "--vhost", vhost, "publish", "", "mail", "--lines", "-"]
+    queues = [{"name": f"q{number}", "vhost": vhost, "durable": True} for number in range(300)]
+    definitions = json.dumps({"queues": queues})
     with Broker(embedded_url, vhost=vhost) as broker:
         broker.declare_queue("mail")
-        for words, shown in (([], True), (["--json"], False)):
-            done = subprocess.run(
-                [*args, *words], input=lines, stdout=subprocess.PIPE, stderr=theirs, text=True, check=True, timeout=30
-            )
-            os.set_blocking(ours, False)
-            try:
-                told = os.read(ours, 1 << 20).decode()
-            except BlockingIOError:
-                told = ""
-            assert ("publishing" in told and "3,000 messages" in told) if shown else told == ""
-            assert "3,000" in done.stdout or '"published": 3000' in done.stdout
+        for words, given, shown in (
+            (["publish", "", "mail", "--lines", "-"], lines, ["publishing", "3,000 messages"]),
+            (["import", "-"], definitions, ["300/300"]),
+        ):
+            _, told = on_a_terminal([*place, *words], given)
+            assert [each for each in shown if each not in told] == []
+            printed, told = on_a_terminal([*place, *words, "--json"], given)
+            assert told == ""
+            assert json.loads(printed)
         assert broker.declare_queue("mail", passive=True).message_count == 6000
-    os.close(ours)
-    os.close(theirs)
+        assert len(broker.queues()) == 301
