@@ -4,13 +4,16 @@
 -- ARGV[2] lane       of the producer: one call at a time
 -- ARGV[3] number     of the call on its lane, growing
 -- ARGV[4] token      random, the same on a retry
--- ARGV[5..]          per group: count of runs; per run: exchange, routing key, canonical headers table (before it, where there is any, "!"
---                    and the netstring of options: lib/options.lua), count (negative: mandatory), then envelope and body of each message
--- Returns one text a group, joined by ";": "=n" every message reached n queues; "+n,n…" each; "!i,i…" unroutable mandatory ones,
---         nothing of the group was written; "-" netstring: refused; "~" netstring: what full queues refused (lib/counts.lua).
+-- ARGV[5..]          per group: count of runs (negative: it is refused whole where a queue is full); per run: exchange, routing key,
+--                    canonical headers table (before it, where there is any, "!" and the netstring of options: lib/options.lua),
+--                    count (negative: mandatory), then envelope and body of each message
+-- Returns one text a group, joined by ";": "=n" every message reached n queues; "+n,n…" each; "*…,…" their fates, where some wait
+--         or came before (lib/running.lua); "!i,i…" unroutable mandatory ones, nothing of the group was written;
+--         "-" netstring: refused; "~" netstring: what full queues refused (lib/counts.lua).
 --         PRODUCER_CLASH when the lane was used by somebody else.
 local vhost_key, vhost_id, lane, number, token = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-if redis.call("HGET", vhost_key, "id") ~= vhost_id then
+local head = redis.call("HMGET", vhost_key, "id", "limit")
+if head[1] ~= vhost_id then
   return require("lib.vhost").refuse(vhost_key, vhost_id)
 end
 local prefix = string.sub(vhost_key, 1, -6)
@@ -72,10 +75,14 @@ end
 
 for i = 1, #answers do
   local group, refused = groups[i], nil
+  if (head[2] or group.patient) and answers[i] == "" then
+    state = state or require("lib.arrivals").new(prefix, plan.calls)
+    answers[i] = require("lib.room").admit(state, head[2], group, message_args)
+  end
   if answers[i] == "" then
     for run = 1, #group, 3 do
       local special = group.special and group.special[run]
-      if featured or special and (special.effects or special.options and special.options.x) then
+      if featured or special and (special.effects or special.options and special.options.slow) then
         state = state or require("lib.arrivals").new(prefix, plan.calls)
         refused = require("lib.running").run(state, group, run, message_args, refused)
       else

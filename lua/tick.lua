@@ -54,6 +54,9 @@ while used < budget do
   used = used + count + dead + 10
 end
 local routed = require("lib.later").release(prefix, now_ms, math.max(budget - used, 10))
+if redis.call("EXISTS", prefix .. "fading") == 1 then
+  require("lib.fates").sweep(prefix, now_ms)
+end
 local swept = require("lib.lanes").sweep(prefix, vhost_key, now_ms)
 
 local next_ms = -1

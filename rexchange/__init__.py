@@ -14,10 +14,13 @@ if TYPE_CHECKING:
     from rexchange._sync.broker import Broker
     from rexchange._sync.consumer import Consumer
     from rexchange._sync.delivery import Delivery
+    from rexchange.blocked import Blocked
     from rexchange.definitions import ImportPlan
     from rexchange.hooks import Counters, Hooks
     from rexchange.message import Message, Properties
     from rexchange.policies import Policy
+    from rexchange.protocol.later import Scheduled
+    from rexchange.receipt import Receipt
     from rexchange.settings import Settings
     from rexchange.topology import Binding, Exchange, Queue
 
@@ -28,6 +31,7 @@ __all__ = [
     "AsyncConsumer",
     "AsyncDelivery",
     "Binding",
+    "Blocked",
     "Broker",
     "Consumer",
     "Counters",
@@ -39,6 +43,8 @@ __all__ = [
     "Policy",
     "Properties",
     "Queue",
+    "Receipt",
+    "Scheduled",
     "Settings",
     "errors",
 ]
@@ -50,10 +56,13 @@ _HOMES = {
     "_sync.broker": ("Broker",),
     "_sync.consumer": ("Consumer",),
     "_sync.delivery": ("Delivery",),
+    "blocked": ("Blocked",),
     "definitions": ("ImportPlan",),
     "hooks": ("Counters", "Hooks"),
     "message": ("Message", "Properties"),
     "policies": ("Policy",),
+    "protocol.later": ("Scheduled",),
+    "receipt": ("Receipt",),
     "settings": ("Settings",),
     "topology": ("Binding", "Exchange", "Queue"),
 }

@@ -259,17 +259,26 @@ class ContentTooLarge(PublishError):
 
 
 class PublishRefused(PublishError):
-    """The broker would not take the messages: its memory is full, or a queue is (x-overflow reject-publish).
+    """The broker would not take the messages: its memory, its vhost or a queue is full (x-overflow reject-publish).
 
     `refused`: the index of a message in its group and the queue that refused it, empty where nothing was done at all;
-    `counts`: the queues that took each message all the same, as in RabbitMQ, whose confirm is then a nack.
+    `counts`: the queues that took each message all the same, as in RabbitMQ, whose confirm is then a nack. `limit`:
+    what is full: a "queue", the "vhost" (set_vhost_limit), or the server's "memory".
     """
 
-    def __init__(self, message: str, *, refused: Sequence[tuple[int, str]] = (), counts: Sequence[int] = ()) -> None:
-        """Take the words, and what was refused."""
+    def __init__(
+        self,
+        message: str,
+        *,
+        refused: Sequence[tuple[int, str]] = (),
+        counts: Sequence[int] = (),
+        limit: Literal["memory", "vhost", "queue"] = "memory",
+    ) -> None:
+        """Take the words, what was refused, and what is full."""
         super().__init__(message)
         self.refused = list(refused)
         self.counts = list(counts)
+        self.limit: Literal["memory", "vhost", "queue"] = limit
 
     @classmethod
     def by_full_queues(cls, counts: Sequence[int], refused: Sequence[tuple[int, str]]) -> PublishRefused:
@@ -279,7 +288,7 @@ class PublishRefused(PublishError):
         names = ", ".join(map(repr, queues[:_SHOWN_MESSAGES])) + (", ..." if len(queues) > _SHOWN_MESSAGES else "")
         kept = " (other queues keep what they got: see counts)" if any(counts) else ""
         which = "1 message" if messages == 1 else f"{messages} messages"
-        return cls(f"full, and refused {which}: {names}{kept}", refused=refused, counts=counts)
+        return cls(f"full, and refused {which}: {names}{kept}", refused=refused, counts=counts, limit="queue")
 
 
 class DeliveryError(RexchangeError):

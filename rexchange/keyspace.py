@@ -9,7 +9,8 @@ key                         type    holds                                       
 ``vhost``                   hash    id = "<schema>.<epoch>", next (generations),        the vhost is deleted (vhost)
                                     tick (the reaper's last run), alarm (its next),
                                     sweep (of lanes), policies and applied (the number
-                                    of their state, and of the one written out last)
+                                    of their state, and of the one written out last),
+                                    limit (messages)
 ``exchanges``               hash    exchange -> record                                  exchange.delete
 ``queues``                  hash    queue -> record                                     queue.delete
 ``bindings:<exchange>``     hash    binding id -> arguments as given                    unbind, delete of either end
@@ -36,6 +37,11 @@ key                         type    holds                                       
 ``history:<exchange>``      list    what an x-recent-history exchange remembers         exchange.delete
 ``later``                   zset    number of a delayed message -> when it is due, ms   the reaper, when it is due
 ``parcels``                 hash    number of a delayed message -> what to route        the reaper, when it is due
+``fates``                   hash    key of deduplication -> until when it holds, and    its window's end (next use,
+                                    what became of the first message                    or the reaper)
+``fading``                  zset    key of deduplication -> the end of its window, ms   with its fate
+``quota``                   hash    how many messages a vhost with a limit holds, and   the limit is taken away
+                                    how far they have been counted
 ``offsets``                 hash    stream queue -> its next offset                     queue.delete
 ``marks:<queue>``           zset    ids of every hundredth entry of a stream queue      queue.delete, with the entries
 ``places:<queue>``          hash    named consumer of a stream queue -> its place       queue.delete
@@ -101,6 +107,8 @@ class Keys:
         "consumers",
         "due",
         "exchanges",
+        "fading",
+        "fates",
         "fences",
         "idle",
         "lanes",
@@ -111,6 +119,7 @@ class Keys:
         "parcels",
         "prefix",
         "queues",
+        "quota",
         "returned",
         "sessions",
         "sole",
@@ -148,6 +157,9 @@ class Keys:
         self.measures = prefix + b"measures"
         self.later = prefix + b"later"
         self.parcels = prefix + b"parcels"
+        self.fates = prefix + b"fates"
+        self.fading = prefix + b"fading"
+        self.quota = prefix + b"quota"
         self.offsets = prefix + b"offsets"
         self._order = prefix + b"order:"
         self._bell = prefix + b"bell:"

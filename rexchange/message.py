@@ -12,7 +12,7 @@ from copy import copy
 from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, TypedDict, cast
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from rexchange.codec import (
     FieldValue,
@@ -28,9 +28,11 @@ from rexchange.codec import (
     short_string,
 )
 from rexchange.errors import ContentTooLarge, InvalidArgument, PreconditionFailed
+from rexchange.special import NAMES, Special
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import timedelta
     from typing import Unpack
 
 _LONGEST_MS = 0xFFFF_FFFF  # 49 days: RabbitMQ's own limit of timers
@@ -56,6 +58,19 @@ class PropertyArgs(TypedDict, total=False):
     cluster_id: str | None
 
 
+class MessageArgs(PropertyArgs, total=False):
+    """What may be said of a message by keyword: AMQP's properties, and what AMQP has not.
+
+    `delay`: it is routed after so long; or `at`: when this time has come (docs/scheduling.md). `dedup_key`: it is
+    published only if none with this key was within the last `dedup_window` (docs/deduplication.md).
+    """
+
+    delay: timedelta | None
+    at: datetime | None
+    dedup_key: str | None
+    dedup_window: timedelta | None
+
+
 @dataclass(frozen=True, slots=True)
 class Properties:
     """The AMQP properties of a delivery; None where the publisher gave none."""
@@ -78,11 +93,12 @@ class Properties:
 class Message:
     """A message to publish. It is checked when it is published, not here: see `validate`.
 
-    `headers` are free values for the headers exchange and for the consumer; `properties` are AMQP's own.
-    `mandatory`: raise Unroutable where no queue would get it. A bytearray or memoryview body is copied.
+    `headers` are free values for the headers exchange and for the consumer; `properties` are AMQP's own, and beside
+    them delay, at, dedup_key and dedup_window (see `MessageArgs`). `mandatory`: raise Unroutable where no queue would
+    get it. A bytearray or memoryview body is copied.
     """
 
-    __slots__ = ("body", "exchange", "headers", "mandatory", "properties", "routing_key")
+    __slots__ = ("body", "exchange", "headers", "mandatory", "properties", "routing_key", "special")
     __hash__ = None  # type: ignore[assignment]  # messages can be changed, so equal ones may stop being equal
 
     def __init__(
@@ -93,7 +109,7 @@ class Message:
         routing_key: str = "",
         headers: Table | None = None,
         mandatory: bool = False,
-        **properties: Unpack[PropertyArgs],
+        **properties: Unpack[MessageArgs],
     ) -> None:
         """Keep the parts as they are."""
         self.body: bytes = body if type(body) is bytes else _own_bytes(body)
@@ -101,7 +117,10 @@ class Message:
         self.routing_key = routing_key
         self.headers: Table = {} if headers is None else headers
         self.mandatory = mandatory
-        self.properties = properties
+        self.special: Special | None = None
+        self.properties: PropertyArgs = properties
+        if properties and not NAMES.isdisjoint(properties):
+            self.properties, self.special = _split(properties, Special())
 
     @classmethod
     def json(
@@ -112,7 +131,7 @@ class Message:
         routing_key: str = "",
         headers: Table | None = None,
         mandatory: bool = False,
-        **properties: Unpack[PropertyArgs],
+        **properties: Unpack[MessageArgs],
     ) -> Message:
         """Return a message whose body is `obj` as compact UTF-8 JSON, content_type application/json.
 
@@ -125,12 +144,13 @@ class Message:
         properties.setdefault("content_type", "application/json")
         return cls(body, exchange=exchange, routing_key=routing_key, headers=headers, mandatory=mandatory, **properties)
 
-    def copy(self, *, mandatory: bool | None = None, **properties: Unpack[PropertyArgs]) -> Message:
+    def copy(self, *, mandatory: bool | None = None, **properties: Unpack[MessageArgs]) -> Message:
         """Return another message with the same parts, but for those given."""
         other = copy(self)
         if mandatory is not None:
             other.mandatory = mandatory
-        other.properties = {**self.properties, **properties}
+        given, other.special = _split(properties, self.special or Special())
+        other.properties = {**self.properties, **given}
         return other
 
     def __eq__(self, other: object) -> bool:
@@ -143,6 +163,14 @@ class Message:
         """Show where it goes and the start of the body."""
         body = repr(self.body if len(self.body) <= 40 else self.body[:40] + b"...")  # noqa: PLR2004 - a look, no rule
         return f"Message({body}, exchange={self.exchange!r}, routing_key={self.routing_key!r})"
+
+
+def _split(given: MessageArgs, special: Special) -> tuple[PropertyArgs, Special | None]:
+    """Return AMQP's properties, and what is special with what is given of it; None where nothing is."""
+    own: dict[str, Any] = {name: value for name, value in given.items() if name in NAMES and value is not None}
+    merged = special._replace(**own)
+    properties = {name: value for name, value in given.items() if name not in NAMES}
+    return cast("PropertyArgs", properties), merged if any(value is not None for value in merged) else None
 
 
 def _own_bytes(body: object) -> bytes:
@@ -232,10 +260,10 @@ def _encode_headers(headers: object) -> tuple[bytes, bytes]:
 
 def encode_options(message: Message) -> bytes:
     """Return what routing and queues need besides exchange, key and headers (lua/lib/options.lua)."""
-    properties, headers = message.properties, message.headers
-    if not properties and not headers:
+    properties, headers, special = message.properties, message.headers, message.special
+    if not properties and not headers and special is None:
         return b""
-    options: dict[str, FieldValue] = {}
+    options: dict[str, FieldValue] = {} if special is None else special.options()
     expiration, priority = properties.get("expiration"), properties.get("priority")
     if expiration is not None:
         options["x"] = expiration_ms(expiration)

@@ -28,7 +28,7 @@ end
 
 --- Looks up how full the queue is and for how many messages its consumers have room, once a call: RabbitMQ pushes to
 -- them at once, so what they have room for is not in the queue for it.
-local function measure(state, queue)
+function M.measure(state, queue)
   if not queue.ready then
     local count, unacked = queues.counts(state.prefix, queue.name)
     queue.ready, queue.room = count, require("lib.consumers").room(state.prefix, queue.name, queue.traits.single, unacked)
@@ -36,6 +36,8 @@ local function measure(state, queue)
     queue.measuring = queue.traits.bytes and redis.call("HEXISTS", state.prefix .. "measures", queue.name) == 1
   end
 end
+
+local measure = M.measure
 
 local function is_over(queue)
   local traits = queue.traits

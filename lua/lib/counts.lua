@@ -1,4 +1,4 @@
---- The answer of publish for a group that was written: how many queues each message reached.
+--- The answer of publish for a group that was written: what became of each message.
 local pack = require("lib.pack")
 local M = {}
 
@@ -9,22 +9,52 @@ local function each(group)
       counts[#counts + 1] = #group[run]
     end
   end
+  for index, fate in pairs(group.fates or {}) do
+    counts[index + 1] = tonumber(string.match(fate, "^%d+"))
+  end
   return counts
 end
 
---- What full queues refused: netstring of the counts, then number of the message and queue. `refused` holds these two in turn.
-local function with_refusals(group, refused)
-  local counts, parts = each(group), {}
+local function refusal(counts, refused)
+  local parts = {}
   for i = 1, #refused, 2 do
-    counts[refused[i] + 1] = counts[refused[i] + 1] - 1
     parts[#parts + 1] = pack.net(tostring(refused[i])) .. pack.net(refused[i + 1])
   end
   return "~" .. pack.net(pack.net(table.concat(counts, ",")) .. table.concat(parts))
 end
 
+--- What full queues refused: netstring of the counts, then number of the message and queue. `refused` holds these two in turn.
+local function with_refusals(group, refused)
+  local counts = each(group)
+  for i = 1, #refused, 2 do
+    counts[refused[i] + 1] = counts[refused[i] + 1] - 1
+  end
+  return refusal(counts, refused)
+end
+
+--- The same where full queues kept the whole group out.
+function M.none(group, refused)
+  local counts = each(group)
+  for i = 1, #counts do
+    counts[i] = 0
+  end
+  return refusal(counts, refused)
+end
+
+--- Where one was published before, or waits for its time: its fate in place of its count.
+local function with_fates(group)
+  local counts = each(group)
+  for index, fate in pairs(group.fates) do
+    counts[index + 1] = fate
+  end
+  return "*" .. table.concat(counts, ",")
+end
+
 function M.of(group, refused)
   if refused then
     return with_refusals(group, refused)
+  elseif group.fates then
+    return with_fates(group)
   end
   local uniform = #group[1]
   for run = 4, #group, 3 do

@@ -23,9 +23,27 @@ function M.write(message)
   return #message.own > 0 and text .. pack.net(typed.write(message.own)) or text
 end
 
+local function priority(message)
+  return tonumber(string.sub(typed.get(message.properties, "priority") or "i0", 2))
+end
+
 --- The priority that its publisher gave a message, 0 where it gave none.
 function M.priority(text)
-  return tonumber(string.sub(typed.get(M.read(text).properties, "priority") or "i0", 2))
+  return priority(M.read(text))
+end
+
+--- Expiration and priority, as a publish tells them (lib/options.lua).
+function M.options(message)
+  return { x = tonumber(string.sub(typed.get(message.properties, "expiration") or "", 2)), p = priority(message) }
+end
+
+--- The keys by which it is routed besides its routing key: those of CC, then those of BCC.
+function M.more_keys(message)
+  local more = typed.strings(typed.get(message.headers, "CC"))
+  for _, key in ipairs(typed.strings(typed.get(message.own, "k"))) do
+    more[#more + 1] = key
+  end
+  return more
 end
 
 return M

@@ -1,63 +1,108 @@
---- Messages that wait for their time (x-delayed-message): `later` holds number -> due time, `parcels` number -> what to route.
+--- Messages that wait for their time: `later` holds number -> due time, `parcels` number -> what is to be done with it then:
+-- `s` (published with a delay) netstrings of envelope and body, to be routed;
+-- `q` (a queue was full when it was due) netstrings of the queue, envelope and body, to be put into that one;
+-- else (x-delayed-message) netstrings of exchange, key, headers, "<expiration> <priority>", keys of CC, envelope and body.
 local clock = require("lib.clock")
+local envelope = require("lib.envelope")
 local pack = require("lib.pack")
 local typed = require("lib.typed")
 local M = {}
 
---- Keeps a message. Call it after a write, or as the first one that may be refused.
-function M.keep(prefix, now_ms, effect, envelope, body, options)
+--- What a full queue refuses when it is due comes again after so long.
+local AGAIN_MS = 1000
+
+local function put_away(prefix, due_ms, parcel)
   local number = clock.text(redis.call("HINCRBY", prefix .. "vhost", "next", 1))
-  local due_ms = now_ms + effect.delay_ms
-  local numbers = clock.text(options.x or -1) .. " " .. clock.text(options.p or 0)
-  local parcel = pack.net(effect.later) .. pack.net(effect.key) .. pack.net(effect.headers) .. pack.net(numbers)
-  parcel = parcel .. pack.net(typed.write(effect.more)) .. pack.net(envelope) .. pack.net(body)
   redis.call("HSET", prefix .. "parcels", number, parcel)
   redis.call("ZADD", prefix .. "later", clock.text(due_ms), number)
   require("lib.due").alarm(prefix, due_ms)
+  return number
+end
+
+--- Keeps a message for an exchange that delays it. Call it after a write, or as the first one that may be refused.
+function M.keep(prefix, now_ms, effect, envelope_text, body, options)
+  local numbers = clock.text(options.x or -1) .. " " .. clock.text(options.p or 0)
+  local parcel = pack.net(effect.later) .. pack.net(effect.key) .. pack.net(effect.headers) .. pack.net(numbers)
+  parcel = parcel .. pack.net(typed.write(effect.more)) .. pack.net(envelope_text) .. pack.net(body)
+  put_away(prefix, now_ms + effect.delay_ms, parcel)
+end
+
+--- Keeps a message that its publisher wants to be routed later; returns the id under which it can be cancelled. The part after
+-- the number is the vhost's own, so that an id from before a FLUSHALL means no other message.
+function M.schedule(state, due_ms, envelope_text, body)
+  local number = put_away(state.prefix, due_ms, "s" .. pack.net(envelope_text) .. pack.net(body))
+  state.epoch = state.epoch or M.epoch(redis.call("HGET", state.prefix .. "vhost", "id"))
+  return number .. "." .. state.epoch
+end
+
+function M.epoch(vhost_id)
+  return string.match(vhost_id, "^%d+%.(%w%w%w%w%w%w)")
 end
 
 --- Turns the sign of x-delay, as the plugin does: no exchange further on delays the message again, nor does this one.
 local function is_due(parts)
-  local envelope = require("lib.envelope")
   local message = envelope.read(parts[6])
   local delay = string.sub(typed.get(message.headers, "x-delay") or "", 2)
   typed.set(message.headers, "x-delay", "i-" .. delay)
   parts[3], parts[6] = typed.canonical(typed.write(message.headers)), envelope.write(message)
 end
 
-local function send(state, parcel)
-  local router, arrivals = require("lib.router"), require("lib.arrivals")
-  local parts = typed.rows(parcel)
-  local x, p = string.match(parts[4], "^(%S+) (%S+)$")
-  local options = { x = tonumber(x) >= 0 and tonumber(x) or nil, p = tonumber(p) }
-  is_due(parts)
-  local calls = state.calls
-  calls.effects, calls.message = false, parts[6]
-  for _, name in ipairs(router.route(calls, parts[1], parts[2], parts[3], typed.rows(parts[5])) or {}) do
-    local queue = arrivals.queue(state, name)
-    if queue then
-      arrivals.put(state, queue, parts[6], parts[7], options)
-    end
-  end
-  if calls.effects then
-    require("lib.effects").apply(state, calls.effects, parts[6], parts[7], options)
+--- Puts a message into a queue; a full one that refuses gets it later, since nobody is there to be told.
+local function put(state, name, text, body, options)
+  local queue = require("lib.arrivals").queue(state, name)
+  if queue and not require("lib.arrivals").put(state, queue, text, body, options) then
+    put_away(state.prefix, state.now_ms + AGAIN_MS, "q" .. pack.net(name) .. pack.net(text) .. pack.net(body))
   end
 end
 
---- Routes what is due, at most `limit` messages; how many.
+local function route(state, exchange, key, headers, more, text, body, options)
+  local calls = state.calls
+  calls.routes, calls.effects, calls.message = {}, false, text -- a route found for one message need not hold for the next
+  for _, name in ipairs(require("lib.router").route(calls, exchange, key, headers, more) or {}) do
+    put(state, name, text, body, options)
+  end
+  if calls.effects then
+    require("lib.effects").apply(state, calls.effects, text, body, options)
+  end
+end
+
+local function send(state, parcel)
+  local kind = string.sub(parcel, 1, 1)
+  if kind == "s" then
+    local parts = typed.rows(string.sub(parcel, 2))
+    local message = envelope.read(parts[1])
+    local headers = typed.canonical(typed.write(message.headers))
+    route(state, message.exchange, message.key, headers, envelope.more_keys(message), parts[1], parts[2], envelope.options(message))
+  elseif kind == "q" then
+    local parts = typed.rows(string.sub(parcel, 2))
+    put(state, parts[1], parts[2], parts[3], envelope.options(envelope.read(parts[2])))
+  else
+    local parts = typed.rows(parcel)
+    local x, p = string.match(parts[4], "^(%S+) (%S+)$")
+    local options = { x = tonumber(x) >= 0 and tonumber(x) or nil, p = tonumber(p) }
+    is_due(parts)
+    route(state, parts[1], parts[2], parts[3], typed.rows(parts[5]), parts[6], parts[7], options)
+  end
+end
+
+--- Takes a message out; what was kept of it, or nil.
+function M.take(prefix, number)
+  local parcel = redis.call("HGET", prefix .. "parcels", number)
+  redis.call("HDEL", prefix .. "parcels", number)
+  redis.call("ZREM", prefix .. "later", number)
+  return parcel
+end
+
+--- Does with what is due what is to be done with it, at most `limit` messages; how many.
 function M.release(prefix, now_ms, limit)
-  local later_key, parcels_key = prefix .. "later", prefix .. "parcels"
-  local numbers = redis.call("ZRANGEBYSCORE", later_key, "-inf", clock.text(now_ms), "LIMIT", 0, limit)
+  local numbers = redis.call("ZRANGEBYSCORE", prefix .. "later", "-inf", clock.text(now_ms), "LIMIT", 0, limit)
   if #numbers == 0 then
     return 0
   end
   local state = require("lib.arrivals").new(prefix, require("lib.router").new(prefix))
   for _, number in ipairs(numbers) do
-    local parcel = redis.call("HGET", parcels_key, number)
-    redis.call("ZREM", later_key, number)
-    redis.call("HDEL", parcels_key, number)
+    local parcel = M.take(prefix, number)
     if parcel then
-      state.calls.routes = {} -- a route found for one message need not hold for the next
       send(state, parcel)
     end
   end

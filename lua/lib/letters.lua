@@ -86,10 +86,7 @@ function M.send(state, letter)
     typed.set(message.headers, "CC", nil)
     typed.set(message.own, "k", nil)
   else
-    more = typed.strings(typed.get(message.headers, "CC"))
-    for _, key in ipairs(typed.strings(typed.get(message.own, "k"))) do
-      more[#more + 1] = key
-    end
+    more = envelope.more_keys(message)
   end
   message.exchange = traits.dlx
   local text = envelope.write(message)

@@ -1,8 +1,10 @@
 --- What publish is going to do with its groups, worked out before the first write: queues of each run of messages, refusals.
 -- A group holds three values a run: queues, place of the first message in ARGV, count of messages. `special[i]`, where the run
--- at i has any: its options, and effects of exchanges that do more than route.
+-- at i has any: its options, effects of exchanges that do more than route, and the fate of one that was published before.
 local router = require("lib.router")
 local M = {}
+
+local NOWHERE = {}
 
 --- `args` are the script's; targets are all queues that get a message, each once.
 function M.new(prefix, args)
@@ -68,6 +70,9 @@ function M.group(plan, at)
   local calls, args, route, looked = plan.calls, plan.args, router.route, plan.looked
   local group, size, messages = { unroutable = {}, count = 0 }, 0, 0
   local run_count = tonumber(args[at])
+  if run_count < 0 then
+    run_count, group.patient = -run_count, true
+  end
   at = at + 1
   for _ = 1, run_count do
     local exchange, headers, count, options = args[at], args[at + 2], tonumber(args[at + 3]), false
@@ -76,8 +81,15 @@ function M.group(plan, at)
     if headers ~= "" and string.sub(headers, 1, 1) == "!" then
       headers, options = with_options(headers)
     end
-    local queues = not group.refused and route(calls, exchange, args[at + 1], headers, options and options.keys)
-    if calls.varies then
+    local fate = options and options.d and require("lib.fates").known(plan.prefix, options.d)
+    local queues = not fate and not group.refused and route(calls, exchange, args[at + 1], headers, options and options.keys)
+    if fate then -- wherever it would go now: nothing is done
+      size = #group
+      group.special = group.special or {}
+      group.special[size + 1] = { options = options, fate = fate }
+      group[size + 1], group[size + 2], group[size + 3] = NOWHERE, at + 4, count
+      size = size + 3
+    elseif calls.varies then
       group.count = messages
       each_by_itself(plan, group, at, headers, options, count, mandatory)
       size = #group

@@ -4,24 +4,61 @@ local M = {}
 
 local NONE = {}
 
+--- Appends one message to its queues; the names of those that are full.
+local function append(state, queues, effects, envelope, body, options)
+  local full = NONE
+  for _, name in ipairs(queues) do
+    if not arrivals.put(state, arrivals.queue(state, name), envelope, body, options) then
+      full = full == NONE and {} or full
+      full[#full + 1] = name
+    end
+  end
+  if effects then
+    require("lib.effects").apply(state, effects, envelope, body, options)
+  end
+  return full
+end
+
+--- One that waits for its time, or is not to come twice: what becomes of it ("!" after it: it came before), and who is full.
+local function handle(state, queues, special, envelope, body)
+  local options, full = special.options, NONE
+  local fate = special.fate or options.d and require("lib.fates").known(state.prefix, options.d)
+  if fate then
+    return fate .. "!", NONE
+  elseif options.l or options.a then
+    local due_ms = options.a or state.now_ms + options.l
+    fate = "0@" .. require("lib.later").schedule(state, due_ms, envelope, body)
+  else
+    full = append(state, queues, special.effects, envelope, body, options)
+    fate = tostring(#queues - #full)
+  end
+  -- What nobody took is to be published again, and must not be taken for a second one then.
+  if options.d and (full == NONE or #full < #queues) then
+    require("lib.fates").keep(state.prefix, options.d, options.w, fate)
+  end
+  return full == NONE and fate or nil, full
+end
+
 --- Appends the messages of one run; `refused` collects the message's number in its group and the queue that is full, in turn.
 function M.run(state, group, run, message_args, refused)
   local queues, first, count = group[run], group[run + 1], group[run + 2]
   local special = group.special and group.special[run] or NONE
-  local options, number = special.options or NONE, 0
+  local options, number, full, fate = special.options or NONE, 0, NONE, nil
   for i = 1, run - 1, 3 do
     number = number + group[i + 2]
   end
   for message = first, first + 2 * count - 2, 2 do
     local envelope, body = message_args[message], message_args[message + 1]
-    for _, name in ipairs(queues) do
-      if not arrivals.put(state, arrivals.queue(state, name), envelope, body, options) then
-        refused = refused or {}
-        refused[#refused + 1], refused[#refused + 2] = number, name
-      end
+    if options.l or options.a or options.d then
+      fate, full = handle(state, queues, special, envelope, body)
+      group.fates = group.fates or {}
+      group.fates[number] = fate
+    else
+      full = append(state, queues, special.effects, envelope, body, options)
     end
-    if special.effects then
-      require("lib.effects").apply(state, special.effects, envelope, body, options)
+    for _, name in ipairs(full) do
+      refused = refused or {}
+      refused[#refused + 1], refused[#refused + 2] = number, name
     end
     number = number + 1
   end

@@ -28,9 +28,11 @@ if TYPE_CHECKING:
     from rexchange._async.consumer import AsyncConsumer
     from rexchange._async.getter import Getter
     from rexchange._async.replies import ReplyDesk
+    from rexchange.blocked import Blocked
     from rexchange.definitions import Value
     from rexchange.hooks import Counters, Hooks
     from rexchange.protocol.call import Call
+    from rexchange.protocol.publish import Group
     from rexchange.settings import Settings
 
 _brokers: weakref.WeakSet[AsyncBase] = weakref.WeakSet()
@@ -72,6 +74,7 @@ class AsyncBase:
         self._session = Session(self._link)
         self._publisher = Publisher(self._link)
         self._hooks = hooks
+        self._blocked: dict[Group, Blocked] = {}
         self._getters: dict[str, Getter] = {}
         self._consumers: set[AsyncConsumer] = set()
         self._reply_name = ""
@@ -106,6 +109,7 @@ class AsyncBase:
         self._release = None
         self._getters = {}
         self._reply_name, self._replies = "", None
+        self._blocked = {}
         inherited.append(self._consumers)
         self._consumers = set()
         self._link.reset()

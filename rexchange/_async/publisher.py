@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rexchange._async.link import Link
     from rexchange.errors import Outcome
     from rexchange.protocol.publish import Group
+    from rexchange.receipt import Receipt
 
 _log = logging.getLogger("rexchange.publish")
 
@@ -32,7 +33,7 @@ class _Slot:
     def __init__(self, group: Group, deadline: float) -> None:
         self.group = group
         self.deadline = deadline
-        self.answer: list[int] | RexchangeError | None = None
+        self.answer: list[Receipt] | RexchangeError | None = None
 
 
 class Publisher:
@@ -55,7 +56,7 @@ class Publisher:
         self._lane = secrets.token_hex(8)
         self._number = 0
 
-    async def publish(self, group: Group, deadline: float) -> list[int]:
+    async def publish(self, group: Group, deadline: float) -> list[Receipt]:
         """Publish a group and return the queues reached, a message; raises the group's own error."""
         slot = _Slot(group, deadline)
         self._waiting.append(slot)
@@ -130,7 +131,7 @@ class Publisher:
         for slot, answer in zip(slots, answers, strict=True):
             slot.answer = answer
 
-    async def _call(self, groups: list[Group], deadline: float) -> list[list[int] | RexchangeError]:
+    async def _call(self, groups: list[Group], deadline: float) -> list[list[Receipt] | RexchangeError]:
         while True:
             self._number += 1
             call = publish(self._lane, self._number, secrets.token_hex(6), groups)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rexchange._async.consumer import AsyncConsumer
     from rexchange._async.delivery import AsyncDelivery
     from rexchange.codec import Table
-    from rexchange.message import Message, PropertyArgs
+    from rexchange.message import Message, MessageArgs
     from rexchange.topology import Exchange
 
 
@@ -91,7 +91,7 @@ class AsyncReplies(AsyncMessaging):
         routing_key: str = "",
         headers: Table | None = None,
         timeout: float | timedelta = 30.0,
-        **properties: Unpack[PropertyArgs],
+        **properties: Unpack[MessageArgs],
     ) -> AsyncDelivery: ...
     async def call(
         self,
@@ -101,7 +101,7 @@ class AsyncReplies(AsyncMessaging):
         routing_key: str = "",
         headers: Table | None = None,
         timeout: float | timedelta = 30.0,
-        **properties: Unpack[PropertyArgs],
+        **properties: Unpack[MessageArgs],
     ) -> AsyncDelivery:
         """Publish a request and return the reply (a remote procedure call). Threads and tasks may call at once.
 
@@ -146,7 +146,7 @@ class AsyncReplies(AsyncMessaging):
         body: bytes | bytearray | memoryview,
         *,
         headers: Table | None = None,
-        **properties: Unpack[PropertyArgs],
+        **properties: Unpack[MessageArgs],
     ) -> int:
         """Answer a request, to its reply_to and with its correlation_id; returns 0 where the caller is gone.
 

@@ -29,9 +29,11 @@ if TYPE_CHECKING:
     from rexchange._sync.consumer import Consumer
     from rexchange._sync.getter import Getter
     from rexchange._sync.replies import ReplyDesk
+    from rexchange.blocked import Blocked
     from rexchange.definitions import Value
     from rexchange.hooks import Counters, Hooks
     from rexchange.protocol.call import Call
+    from rexchange.protocol.publish import Group
     from rexchange.settings import Settings
 
 _brokers: weakref.WeakSet[Base] = weakref.WeakSet()
@@ -73,6 +75,7 @@ class Base:
         self._session = Session(self._link)
         self._publisher = Publisher(self._link)
         self._hooks = hooks
+        self._blocked: dict[Group, Blocked] = {}
         self._getters: dict[str, Getter] = {}
         self._consumers: set[Consumer] = set()
         self._reply_name = ""
@@ -107,6 +110,7 @@ class Base:
         self._release = None
         self._getters = {}
         self._reply_name, self._replies = "", None
+        self._blocked = {}
         inherited.append(self._consumers)
         self._consumers = set()
         self._link.reset()

@@ -1,5 +1,5 @@
 # Generated from rexchange/_async/messaging.py by `python tools/unasync.py`. Do not edit.
-"""Publishing, getting, consuming."""
+"""Getting and consuming."""
 
 from __future__ import annotations
 
@@ -10,121 +10,28 @@ import sys
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING
 
 from rexchange._sync.base import name_of
 from rexchange._sync.consumer import Consumer
 from rexchange._sync.getter import Getter
-from rexchange._sync.topology import Topology
+from rexchange._sync.publishing import Publishing
 from rexchange.arguments import consumer_priority, consumer_timeout_ms, stream_offset
 from rexchange.checks import check_arguments, check_flags, check_optional_seconds
 from rexchange.codec import short_string
-from rexchange.errors import ContentTooLarge, InvalidArgument, PreconditionFailed
-from rexchange.message import Message
-from rexchange.protocol import publish
+from rexchange.errors import InvalidArgument, PreconditionFailed
 from rexchange.protocol.consume import Place
-from rexchange.topology import REPLY_TO, Exchange, Queue
+from rexchange.topology import REPLY_TO, Queue
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import Unpack
 
     from rexchange._sync.delivery import Delivery
     from rexchange._sync.holder import OnStale
-    from rexchange.codec import Table
-    from rexchange.message import PropertyArgs
 
 
-class Messaging(Topology):
-    """The methods of a broker that move messages."""
-
-    # --- publishing
-
-    @overload
-    def publish(self, body: Message, *, timeout: float | timedelta | None = None) -> int: ...
-    @overload
-    def publish(
-        self,
-        body: bytes | bytearray | memoryview,
-        *,
-        exchange: str | Exchange = "",
-        routing_key: str = "",
-        headers: Table | None = None,
-        mandatory: bool = False,
-        timeout: float | timedelta | None = None,
-        **properties: Unpack[PropertyArgs],
-    ) -> int: ...
-    def publish(
-        self,
-        body: bytes | bytearray | memoryview | Message,
-        *,
-        exchange: str | Exchange = "",
-        routing_key: str = "",
-        headers: Table | None = None,
-        mandatory: bool = False,
-        timeout: float | timedelta | None = None,
-        **properties: Unpack[PropertyArgs],
-    ) -> int:
-        """Publish one message and return how many queues it reached; it is in all of them, or an error is raised.
-
-        Takes every AMQP property by keyword, or a `Message` made before, which says all itself. `timeout`: seconds to
-        go on trying.
-        Raises Unroutable (`mandatory`, and no queue), NotFound (no such exchange), AccessRefused (internal exchange),
-        PublishRefused (server full), BrokerConnectionError whose `outcome` says whether it may have been done.
-        """
-        message = self._message(body, exchange, routing_key, headers, properties, mandatory=mandatory)
-        return (self.publish_many((message,), timeout=timeout))[0]
-
-    def _message(
-        self,
-        body: bytes | bytearray | memoryview | Message,
-        exchange: str | Exchange,
-        routing_key: str,
-        headers: Table | None,
-        properties: PropertyArgs,
-        *,
-        mandatory: bool = False,
-    ) -> Message:
-        if isinstance(body, Message):
-            options = {"exchange": exchange or None, "routing_key": routing_key or None, "mandatory": mandatory or None}
-            for option, value in {**options, "headers": headers, **properties}.items():
-                if value is not None:
-                    raise InvalidArgument(option, value, "nothing beside a Message: give it to Message(...)")
-            return body
-        name = name_of("exchange", exchange) if isinstance(exchange, Exchange | Queue) else exchange
-        return Message(body, exchange=name, routing_key=routing_key, headers=headers, mandatory=mandatory, **properties)
-
-    def publish_many(self, messages: Iterable[Message], *, timeout: float | timedelta | None = None) -> list[int]:
-        """Publish messages as one group, all or none, and return the queues reached by each.
-
-        At most 1,000 messages and 16 MiB. Raises what `publish` does; Unroutable lists every message at fault.
-        """
-        if not isinstance(messages, Iterable):
-            raise InvalidArgument("messages", messages, "an iterable of Message values")
-        batch: Sequence[Message] = messages if isinstance(messages, tuple | list) else list(messages)
-        seconds = check_optional_seconds("timeout", timeout)
-        if not batch:
-            return []
-        if len(batch) > self.settings.max_batch:
-            raise ContentTooLarge("a batch (messages)", len(batch), self.settings.max_batch)
-        for message in batch:
-            if not isinstance(message, Message):
-                raise InvalidArgument("messages", message, "Message values, such as Message(b'…', routing_key='mail')")
-        batch = self._with_reply_queue(batch)
-        if self._hooks is not None:
-            self._hooks.before_publish(batch)
-        try:
-            group = publish.Group(batch, max_body=self.settings.max_body, max_call=self.settings.max_call)
-            self._ready()
-            counts = self._publisher.publish(group, self._link.deadline(seconds))
-        except Exception as error:
-            if self._hooks is not None:
-                self._hooks.after_publish(batch, None, error)
-            raise
-        self._link.counters.published += len(batch)
-        if self._hooks is not None:
-            self._hooks.after_publish(batch, counts, None)
-        return counts
+class Messaging(Publishing):
+    """The methods of a broker that hand out messages."""
 
     # --- consuming
 
@@ -238,15 +145,3 @@ class Messaging(Topology):
             raise PreconditionFailed.illegal("queue", REPLY_TO, "consume", names, wrong)
         self._reply_name = self._reply_name or f"{REPLY_TO}.{secrets.token_urlsafe(16)}"
         return self._reply_name
-
-    def _with_reply_queue(self, messages: Sequence[Message]) -> Sequence[Message]:
-        """Put this Broker's own queue where a message's reply_to is REPLY_TO."""
-        if not any(message.properties and message.properties.get("reply_to") == REPLY_TO for message in messages):
-            return messages
-        if not any(consumer.queues == [self._reply_name] for consumer in self._consumers):
-            wanted = f"a consumer of {REPLY_TO!r} in this Broker first: replies have nowhere to go"
-            raise PreconditionFailed.illegal("message", "", "reply_to", REPLY_TO, wanted)
-        return [
-            message.copy(reply_to=self._reply_name) if message.properties.get("reply_to") == REPLY_TO else message
-            for message in messages
-        ]

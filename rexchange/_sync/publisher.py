@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rexchange._sync.link import Link
     from rexchange.errors import Outcome
     from rexchange.protocol.publish import Group
+    from rexchange.receipt import Receipt
 
 _log = logging.getLogger("rexchange.publish")
 
@@ -33,7 +34,7 @@ class _Slot:
     def __init__(self, group: Group, deadline: float) -> None:
         self.group = group
         self.deadline = deadline
-        self.answer: list[int] | RexchangeError | None = None
+        self.answer: list[Receipt] | RexchangeError | None = None
 
 
 class Publisher:
@@ -56,7 +57,7 @@ class Publisher:
         self._lane = secrets.token_hex(8)
         self._number = 0
 
-    def publish(self, group: Group, deadline: float) -> list[int]:
+    def publish(self, group: Group, deadline: float) -> list[Receipt]:
         """Publish a group and return the queues reached, a message; raises the group's own error."""
         slot = _Slot(group, deadline)
         self._waiting.append(slot)
@@ -131,7 +132,7 @@ class Publisher:
         for slot, answer in zip(slots, answers, strict=True):
             slot.answer = answer
 
-    def _call(self, groups: list[Group], deadline: float) -> list[list[int] | RexchangeError]:
+    def _call(self, groups: list[Group], deadline: float) -> list[list[Receipt] | RexchangeError]:
         while True:
             self._number += 1
             call = publish(self._lane, self._number, secrets.token_hex(6), groups)

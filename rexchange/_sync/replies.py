@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rexchange._sync.consumer import Consumer
     from rexchange._sync.delivery import Delivery
     from rexchange.codec import Table
-    from rexchange.message import Message, PropertyArgs
+    from rexchange.message import Message, MessageArgs
     from rexchange.topology import Exchange
 
 
@@ -92,7 +92,7 @@ class Replies(Messaging):
         routing_key: str = "",
         headers: Table | None = None,
         timeout: float | timedelta = 30.0,
-        **properties: Unpack[PropertyArgs],
+        **properties: Unpack[MessageArgs],
     ) -> Delivery: ...
     def call(
         self,
@@ -102,7 +102,7 @@ class Replies(Messaging):
         routing_key: str = "",
         headers: Table | None = None,
         timeout: float | timedelta = 30.0,
-        **properties: Unpack[PropertyArgs],
+        **properties: Unpack[MessageArgs],
     ) -> Delivery:
         """Publish a request and return the reply (a remote procedure call). Threads and tasks may call at once.
 
@@ -147,7 +147,7 @@ class Replies(Messaging):
         body: bytes | bytearray | memoryview,
         *,
         headers: Table | None = None,
-        **properties: Unpack[PropertyArgs],
+        **properties: Unpack[MessageArgs],
     ) -> int:
         """Answer a request, to its reply_to and with its correlation_id; returns 0 where the caller is gone.
 

@@ -136,7 +136,7 @@ def _publish_lines(run: Run, broker: Broker, path: Path, common: dict[str, Any])
                 raise
             published += len(counts)
             reached += sum(counts)
-            unroutable += counts.count(0)
+            unroutable += sum(count == 0 for count in counts)
             advance(taken, published)
     if not published:
         source = "standard input" if str(path) == "-" else repr(str(path))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rexchange import receipt
 from rexchange.codec import canonical_table, netstring, read_netstring, short_string
 from rexchange.errors import ContentTooLarge, PublishRefused, ScriptError, Unroutable
 from rexchange.message import encode_options, validate
@@ -16,8 +17,7 @@ if TYPE_CHECKING:
     from rexchange.errors import RexchangeError
     from rexchange.message import Message
     from rexchange.protocol.call import Arg
-
-Outcome = "list[int] | RexchangeError"
+    from rexchange.receipt import Receipt
 
 
 class Group:
@@ -25,9 +25,10 @@ class Group:
 
     __slots__ = ("args", "messages", "size")
 
-    def __init__(self, messages: Sequence[Message], *, max_body: int, max_call: int) -> None:
+    def __init__(self, messages: Sequence[Message], *, max_body: int, max_call: int, patient: bool = False) -> None:
         """Check and encode all messages; raises what `message.validate` does, ContentTooLarge for all together.
 
+        `patient`: it is refused whole where one of its queues is full, even one that would drop others for it.
         Neighbours with one route share one header of four arguments, so a batch to one key costs two a message.
         """
         args: list[Arg] = [0]
@@ -58,18 +59,20 @@ class Group:
             raise ContentTooLarge("the bodies of one call together (bytes)", size, max_call)
         if extra > max_call:
             raise ContentTooLarge("the headers and properties of one call together (bytes)", extra, max_call)
-        args[0] = runs
+        args[0] = -runs if patient else runs
         self.args = args
         self.messages = messages
         self.size = size + extra
 
-    def outcome(self, answer: bytes) -> list[int] | RexchangeError:
+    def outcome(self, answer: bytes) -> list[Receipt] | RexchangeError:
         """Return queues reached a message, or the error of the group, from its part of the answer."""
         kind, rest = answer[:1], answer[1:]
         if kind == b"=":
-            return [int(rest)] * len(self.messages)
+            return [receipt.plain(int(rest))] * len(self.messages)
         if kind == b"+":
-            return [int(count) for count in rest.split(b",")]
+            return [receipt.plain(int(count)) for count in rest.split(b",")]
+        if kind == b"*":
+            return [receipt.read(fate) for fate in rest.split(b",")]
         if kind == b"!":
             indexes = [int(index) for index in rest.split(b",")]
             return Unroutable(
@@ -82,13 +85,15 @@ class Group:
         raise ScriptError(f"publish answered {answer[:60]!r}")
 
 
-def publish(lane: str, call_number: int, token: str, groups: Sequence[Group]) -> Call[list[list[int] | RexchangeError]]:
+def publish(
+    lane: str, call_number: int, token: str, groups: Sequence[Group]
+) -> Call[list[list[Receipt] | RexchangeError]]:
     """Publish groups in one call of a lane. The same number and token again is answered from memory."""
     args: list[Arg] = [lane, call_number, token]
     for group in groups:
         args += group.args
 
-    def decode(reply: Reply) -> list[list[int] | RexchangeError]:
+    def decode(reply: Reply) -> list[list[Receipt] | RexchangeError]:
         answers = _split(reply)
         return [group.outcome(answer) for group, answer in zip(groups, answers, strict=True)]
 

@@ -9,6 +9,7 @@ from rexchange.errors import (
     NotFound,
     NotSupported,
     PreconditionFailed,
+    PublishRefused,
     ResourceLocked,
     RexchangeError,
     ScriptError,
@@ -26,7 +27,7 @@ _TOPOLOGY: dict[str, type[TopologyError]] = {
     "NOT_SUPPORTED": NotSupported,
     "TOPOLOGY_LOST": TopologyLost,
 }
-_KINDS = frozenset({"", "exchange", "queue", "binding", "vhost", "consumer"})
+_KINDS = frozenset({"", "exchange", "queue", "binding", "vhost", "consumer", "schedule"})
 
 
 def _unescape(name: str) -> str:
@@ -51,6 +52,8 @@ def from_reply(text: str) -> RexchangeError:
     message = message if not kind or not message or message.startswith(subject) else subject + message
     if code in _TOPOLOGY:
         return _TOPOLOGY[code](message, kind=kind, name=plain)
+    if code == "VHOST_FULL":
+        return PublishRefused(message, limit="vhost")
     if code == "NEWER_SCHEMA":
         return ServerRefused(message, address="", outcome="not_done")
     return ScriptError(message if code == "SCRIPT_ERROR" else text)

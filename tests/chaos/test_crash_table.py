@@ -214,7 +214,7 @@ def test_an_exchanges_deletion_cut_short_is_finished_by_the_next(make: Make, pro
     left = bound_to(broker, "e")
     assert len(left) == 250
     for i in range(450):
-        assert broker.publish(b"x", exchange="e", routing_key=f"{i}.x") == (f"{i}.#" in left)
+        assert broker.publish(b"x", exchange="e", routing_key=f"{i}.x") == int(f"{i}.#" in left)
     broker.delete_exchange("e")
     assert [each.name for each in broker.exchanges() if each.name == "e"] == []
     assert bound_to(broker, "e") == set()

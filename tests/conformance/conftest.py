@@ -68,6 +68,9 @@ def _every_key_has_an_owner(
 
 def _delete_all(url: str, vhost: str) -> None:
     with Broker(url, vhost=vhost) as broker:
+        broker.set_vhost_limit(None)
+        for waiting in broker.scheduled(limit=1_000_000):
+            broker.cancel_scheduled(waiting.id)
         for policy in broker.policies():
             broker.delete_policy(policy.name)
         for info in broker.queues():

@@ -24,7 +24,7 @@ _PLACES = {
     "<consumer>": "(.+)",
 }
 #: What a vhost keeps when nothing is declared in it.
-OWN = {b"vhost", b"exchanges", b"lanes", b"cache", b"alarm"}
+OWN = {b"vhost", b"exchanges", b"lanes", b"cache", b"alarm", b"fates", b"fading"}
 #: Hashes by queue.
 _BY_QUEUE = (
     *("returned", "managed", "visits", "traits", "windows", "choosy", "sole", "idle", "timed", "bytes", "measures"),
@@ -61,6 +61,9 @@ class Check:
             self._within(f"a queue in {name}", self._fields(getattr(self.keys, name)), queues)
         self._within("a queue in due", {*self.ask("ZRANGE", self.keys.due, 0, -1)}, queues)
         self._within("a parcel", self._fields(self.keys.parcels), {*self.ask("ZRANGE", self.keys.later, 0, -1)})
+        self._within(
+            "a key of deduplication", self._fields(self.keys.fates), {*self.ask("ZRANGE", self.keys.fading, 0, -1)}
+        )
         self._within("a consumer with a fence", self._fields(self.keys.fences), consumers)
         self._sessions(sessions, queues, consumers)
         for queue in queues:

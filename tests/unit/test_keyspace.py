@@ -32,6 +32,9 @@ PLAIN = [
     "measures",
     "later",
     "parcels",
+    "fates",
+    "fading",
+    "quota",
     "offsets",
 ]
 NAMED = {

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rexchange import AsyncBroker, AsyncDelivery, Message
+from rexchange import AsyncBroker, AsyncDelivery, Message, Receipt
 from rexchange.codec import Table
 from rexchange.errors import InvalidArgument, PreconditionFailed, PublishRefused, Unroutable
 from rexchange.keyspace import Keys
@@ -356,10 +356,10 @@ async def test_groups_published_side_by_side_are_refused_each_for_itself(broker:
     await broker.declare_queue("full", max_length=0, overflow="reject-publish")
     await broker.declare_queue("q")
 
-    async def refused() -> list[int]:
+    async def refused() -> list[Receipt]:
         return await broker.publish_many([Message(b"refused", routing_key="full")])
 
-    async def taken() -> list[int]:
+    async def taken() -> list[Receipt]:
         return await broker.publish_many([Message(b"taken", routing_key="q")])
 
     running = [Background(work) for work in (taken, refused, taken, refused, taken)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rexchange import AsyncBroker, Message
+from rexchange import AsyncBroker, Message, Receipt
 from rexchange.errors import (
     AccessRefused,
     BrokerConnectionError,
@@ -105,13 +105,13 @@ async def test_an_internal_exchange_keeps_its_whole_group_out(broker: AsyncBroke
 async def test_groups_published_side_by_side_do_not_affect_each_other(broker: AsyncBroker) -> None:
     await broker.declare_queue("q")
 
-    async def good() -> list[int]:
+    async def good() -> list[Receipt]:
         return await broker.publish_many([Message(b"good", routing_key="q")] * 2)
 
-    async def bad() -> list[int]:
+    async def bad() -> list[Receipt]:
         return await broker.publish_many([Message(b"bad", routing_key="q"), Message(b"bad", exchange="missing")])
 
-    async def unroutable() -> list[int]:
+    async def unroutable() -> list[Receipt]:
         return await broker.publish_many([Message(b"bad", routing_key="nobody", mandatory=True)])
 
     running = [Background(work) for work in (good, bad, good, unroutable, good)]

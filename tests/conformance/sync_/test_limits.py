@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rexchange import Broker, Delivery, Message
+from rexchange import Broker, Delivery, Message, Receipt
 from rexchange.codec import Table
 from rexchange.errors import InvalidArgument, PreconditionFailed, PublishRefused, Unroutable
 from rexchange.keyspace import Keys
@@ -357,10 +357,10 @@ def test_groups_published_side_by_side_are_refused_each_for_itself(broker: Broke
     broker.declare_queue("full", max_length=0, overflow="reject-publish")
     broker.declare_queue("q")
 
-    def refused() -> list[int]:
+    def refused() -> list[Receipt]:
         return broker.publish_many([Message(b"refused", routing_key="full")])
 
-    def taken() -> list[int]:
+    def taken() -> list[Receipt]:
         return broker.publish_many([Message(b"taken", routing_key="q")])
 
     running = [Background(work) for work in (taken, refused, taken, refused, taken)]

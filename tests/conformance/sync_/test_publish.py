@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from rexchange import Broker, Message
+from rexchange import Broker, Message, Receipt
 from rexchange.errors import (
     AccessRefused,
     BrokerConnectionError,
@@ -106,13 +106,13 @@ def test_an_internal_exchange_keeps_its_whole_group_out(broker: Broker) -> None:
 def test_groups_published_side_by_side_do_not_affect_each_other(broker: Broker) -> None:
     broker.declare_queue("q")
 
-    def good() -> list[int]:
+    def good() -> list[Receipt]:
         return broker.publish_many([Message(b"good", routing_key="q")] * 2)
 
-    def bad() -> list[int]:
+    def bad() -> list[Receipt]:
         return broker.publish_many([Message(b"bad", routing_key="q"), Message(b"bad", exchange="missing")])
 
-    def unroutable() -> list[int]:
+    def unroutable() -> list[Receipt]:
         return broker.publish_many([Message(b"bad", routing_key="nobody", mandatory=True)])
 
     running = [Background(work) for work in (good, bad, good, unroutable, good)]

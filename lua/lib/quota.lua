@@ -1,0 +1,58 @@
+--- The limit of a vhost: so many messages in all its queues and on the way. Counting them at each publish would cost what nobody
+-- wants to pay, so it is done anew when the last count is old, by those who publish, and kept in `quota`:
+-- `total`, `counted` (ms), and of a count that goes on over several calls `cursor` and `partial`.
+local clock = require("lib.clock")
+local M = {}
+
+local OLD_MS = 500
+--- So many queues are counted in one call: about 0.3 ms.
+local PAGE = 500
+
+local function count(prefix, quota_key, now_ms)
+  local known = redis.call("HMGET", quota_key, "cursor", "partial")
+  local page = redis.call("HSCAN", prefix .. "queues", known[1] or "0", "COUNT", PAGE)
+  local partial = tonumber(known[2] or 0)
+  for i = 1, #page[2], 2 do
+    local key = prefix .. "stream:" .. page[2][i]
+    partial = partial + (redis.call("TYPE", key)["ok"] == "stream" and redis.call("XLEN", key) or 0)
+  end
+  if page[1] ~= "0" then
+    redis.call("HSET", quota_key, "cursor", page[1], "partial", clock.text(partial))
+    return
+  end
+  partial = partial + redis.call("ZCARD", prefix .. "later")
+  redis.call("HDEL", quota_key, "cursor", "partial")
+  redis.call("HSET", quota_key, "total", clock.text(partial), "counted", clock.text(now_ms))
+end
+
+--- How many messages there are, as far as is known.
+function M.total(prefix)
+  local quota_key, now_ms = prefix .. "quota", clock.now_ms()
+  redis.call("HDEL", quota_key, "") -- the first write is one that maxmemory never refuses
+  if now_ms - tonumber(redis.call("HGET", quota_key, "counted") or 0) >= OLD_MS then
+    count(prefix, quota_key, now_ms)
+  end
+  return tonumber(redis.call("HGET", quota_key, "total") or 0)
+end
+
+local function copies(group)
+  local sum = 0
+  for run = 1, #group, 3 do
+    sum = sum + #group[run] * group[run + 2]
+  end
+  return sum
+end
+
+--- The answer of publish where there is no room for a group, else "", and it is counted.
+function M.answer(prefix, limit, group)
+  local total, more = M.total(prefix), copies(group)
+  if more > 0 and total + more > tonumber(limit) then
+    local hint = string.format("it holds %.0f messages, and its limit is %s: nothing was published", total, limit)
+    local text = require("lib.refuse").text("VHOST_FULL", "vhost", string.match(prefix, "^rx:{(.*)}:$"), hint)
+    return "-" .. require("lib.pack").net(text)
+  end
+  redis.call("HINCRBY", prefix .. "quota", "total", more)
+  return ""
+end
+
+return M

@@ -1,0 +1,165 @@
+# Generated from tests/conformance/async_/test_deduplication.py by `python tools/unasync.py`. Do not edit.
+"""Publishing once by a key (docs/deduplication.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rexchange import Broker, Message
+from rexchange.errors import InvalidArgument, PublishRefused, Unroutable
+from rexchange.keyspace import Keys
+from rexchange.testing import drain, messages
+from tests.conformance.sync_.support import Background, Connect
+from tests.support.clock import Clock, controlled
+from tests.support.servers import Bare
+
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def clock(tmp_path: Path, url: str, vhost: str) -> Iterator[Clock]:
+    """Yield the time of this test's vhost."""
+    with controlled(tmp_path), Clock(url, vhost) as clock:
+        yield clock
+
+
+@pytest.fixture
+def broker(connect: Connect, clock: Clock) -> Broker:  # noqa: ARG001 - it comes first
+    """Return a broker whose scripts go by the test's clock."""
+    broker = connect(session_timeout=timedelta(days=30))
+    broker.declare_queue("q")
+    return broker
+
+
+def once(body: bytes, key: str = "k", *, routing_key: str = "q", **more: Any) -> Message:
+    return Message(body, routing_key=routing_key, dedup_key=key, dedup_window=MINUTE, **more)
+
+
+def bodies(broker: Broker, queue: str = "q") -> list[bytes]:
+    return [message.body for message in messages(broker, queue)]
+
+
+def test_the_second_one_is_not_published_and_has_the_receipt_of_the_first(broker: Broker) -> None:
+    first = broker.publish(once(b"1"))
+    second = broker.publish(once(b"2"))
+
+    assert (first, first.duplicate) == (1, False)
+    assert (second, second.duplicate) == (1, True)
+    assert bodies(broker) == [b"1"]
+
+
+def test_another_key_is_another_message(broker: Broker) -> None:
+    assert broker.publish_many([once(b"1", "a"), once(b"2", "b")]) == [1, 1]
+    assert bodies(broker) == [b"1", b"2"]
+
+
+def test_when_the_window_is_over_the_key_is_free_again(broker: Broker, clock: Clock) -> None:
+    broker.publish(once(b"1"))
+    clock.advance(59.999)
+    assert (broker.publish(once(b"2"))).duplicate
+    clock.advance(0.001)
+    assert not (broker.publish(once(b"3"))).duplicate
+    clock.advance(59.999)
+    assert (broker.publish(once(b"4"))).duplicate
+
+    assert bodies(broker) == [b"1", b"3"]
+
+
+def test_a_duplicate_in_the_same_group_is_one(broker: Broker) -> None:
+    receipts = broker.publish_many([once(b"1"), Message(b"2", routing_key="q"), once(b"3"), once(b"4")])
+
+    assert receipts == [1, 1, 1, 1]
+    assert [receipt.duplicate for receipt in receipts] == [False, False, True, True]
+    assert bodies(broker) == [b"1", b"2"]
+
+
+def test_of_many_at_once_one_is_published(connect: Connect, broker: Broker) -> None:
+    brokers = [connect(session_timeout=timedelta(days=30)) for _ in range(4)]
+    running = [Background(lambda each=each: each.publish(once(b"x"))) for each in brokers for _ in range(5)]  # type: ignore[misc]
+
+    receipts = [work.result() for work in running]
+
+    assert [receipt.duplicate for receipt in receipts].count(False) == 1
+    assert bodies(broker) == [b"x"]
+
+
+def test_a_duplicate_of_one_that_waits_has_its_schedule(broker: Broker, clock: Clock) -> None:
+    first = broker.publish(once(b"1", delay=timedelta(seconds=30)))
+    second = broker.publish(once(b"2"))
+
+    assert (second, second.duplicate, second.schedule_id) == (0, True, first.schedule_id)
+    clock.advance(30)
+    broker.reap()
+    assert bodies(broker) == [b"1"]
+
+
+def test_a_duplicate_is_told_what_the_first_reached_wherever_it_would_go_now(broker: Broker) -> None:
+    broker.bind("q", "amq.fanout")
+    broker.publish(b"", exchange="amq.fanout", dedup_key="k", dedup_window=MINUTE)
+    broker.unbind("q", "amq.fanout")
+
+    again = broker.publish(b"", exchange="amq.fanout", dedup_key="k", dedup_window=MINUTE, mandatory=True)
+    other = broker.publish(b"", exchange="missing", dedup_key="k", dedup_window=MINUTE)
+
+    assert (again, again.duplicate, other) == (1, True, 1)
+
+
+def test_a_group_that_was_refused_leaves_its_keys_free(broker: Broker) -> None:
+    with pytest.raises(Unroutable):
+        broker.publish_many([once(b"1"), Message(b"", routing_key="nobody", mandatory=True)])
+
+    assert not (broker.publish(once(b"2"))).duplicate
+    assert bodies(broker) == [b"2"]
+
+
+def test_what_a_full_queue_refused_leaves_its_key_free(broker: Broker) -> None:
+    broker.declare_queue("full", max_length=1, overflow="reject-publish")
+    broker.publish(b"0", routing_key="full")
+    with pytest.raises(PublishRefused):
+        broker.publish(once(b"1", routing_key="full"))
+    drain(broker, "full")
+
+    assert not (broker.publish(once(b"2", routing_key="full"))).duplicate
+    assert bodies(broker, "full") == [b"2"]
+
+
+def test_old_keys_are_forgotten(broker: Broker, clock: Clock, ask: Bare, keys: Keys) -> None:
+    broker.publish_many([once(b"", f"old {number}") for number in range(150)])
+    clock.advance(60)
+    broker.publish_many([once(b"", f"new {number}") for number in range(10)])
+    assert ask("HLEN", keys.fates) == ask("ZCARD", keys.fading) == 150 + 10 - 20
+
+    broker.reap()
+    broker.reap()
+
+    assert ask("HLEN", keys.fates) == ask("ZCARD", keys.fading) == 10
+    clock.advance(60)
+    broker.reap()
+
+
+@pytest.mark.parametrize(
+    ("given", "argument"),
+    [
+        ({"dedup_key": "k"}, "dedup_window"),
+        ({"dedup_window": MINUTE}, "dedup_key"),
+        ({"dedup_key": "k", "dedup_window": timedelta(0)}, "dedup_window"),
+        ({"dedup_key": "k", "dedup_window": -MINUTE}, "dedup_window"),
+        ({"dedup_key": "k", "dedup_window": timedelta(days=4000)}, "dedup_window"),
+        ({"dedup_key": "k", "dedup_window": 60}, "dedup_window"),
+        ({"dedup_key": "", "dedup_window": MINUTE}, "dedup_key"),
+        ({"dedup_key": 7, "dedup_window": MINUTE}, "dedup_key"),
+        ({"dedup_key": "k" * 256, "dedup_window": MINUTE}, "dedup_key"),
+    ],
+    ids=str,
+)
+def test_what_is_no_key_and_no_window_is_refused(broker: Broker, given: dict[str, Any], argument: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        broker.publish(b"", routing_key="q", **given)
+
+    assert caught.value.argument == argument
+    assert bodies(broker) == []
