@@ -8,8 +8,8 @@ from typing import NamedTuple
 from rexchange.codec import FieldValue, short_string
 from rexchange.errors import InvalidArgument
 
-LONGEST = timedelta(days=3660)
-"""Of a delay or a window: ten years."""
+LONGEST = timedelta(days=36_525)
+"""Of a delay or a window: a hundred years."""
 _EPOCH, _MS = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
 
 
@@ -40,12 +40,12 @@ class Special(NamedTuple):
         return found
 
     def check_time(self, now_ms: int) -> None:
-        """Raise InvalidArgument where `at` is over, or further off than ten years."""
+        """Raise InvalidArgument where `at` is over, or further off than a hundred years."""
         if self.at is None:
             return
         left_ms = due_ms(self.at) - now_ms
         if not 0 < left_ms <= LONGEST // _MS:
-            what = "is over" if left_ms <= 0 else "is more than ten years off"
+            what = "is over" if left_ms <= 0 else "is more than a hundred years off"
             raise InvalidArgument("at", self.at.isoformat(), f"a time to come: this one {what}")
 
 
@@ -56,7 +56,7 @@ def _ms(name: str, value: object, *, least: int) -> int:
     if not isinstance(value, timedelta):
         raise InvalidArgument(name, value, "a timedelta")
     if not timedelta(milliseconds=least) <= value <= LONGEST:
-        raise InvalidArgument(name, str(value), f"from {least} ms to ten years")
+        raise InvalidArgument(name, str(value), f"from {least} ms to a hundred years")
     return value // _MS
 
 

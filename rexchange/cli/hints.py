@@ -9,8 +9,12 @@ def hint(error: errors.RexchangeError) -> str:
     """Return what to do about it, or an empty text."""
     if isinstance(error, errors.NotFound) and error.kind in ("queue", "exchange"):
         return f"`rexchange list {error.kind}s` shows what is there, `rexchange declare {error.kind}` makes one"
+    if isinstance(error, errors.NotFound) and error.kind == "schedule":
+        return "`rexchange list scheduled` shows what waits"
     if isinstance(error, errors.BrokerConnectionError):
         return _connection(error)
+    if isinstance(error, errors.PublishRefused) and error.limit != "memory":
+        return "--wait SECONDS waits for room"
     if isinstance(error, errors.Unroutable):
         return "`rexchange route EXCHANGE KEY` shows where a message would go"
     if isinstance(error, errors.AccessRefused) and error.kind == "vhost":

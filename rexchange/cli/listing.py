@@ -1,4 +1,4 @@
-"""list exchanges, queues, bindings, consumers, policies, vhosts."""
+"""list exchanges, queues, bindings, consumers, scheduled, policies, vhosts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ if TYPE_CHECKING:
 
     from rexchange import Exchange, Queue
 
-_list = typer.Typer(no_args_is_help=True, help="List exchanges, queues, bindings, consumers, policies or vhosts.")
+_SHOWN = 60
+"""So many characters of a body are shown in a row."""
+
+_list = typer.Typer(
+    no_args_is_help=True, help="List exchanges, queues, bindings, consumers, scheduled messages, policies or vhosts."
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -119,6 +124,41 @@ def consumers(run: Run) -> None:
     ]
     _show(
         run, "consumers", vhost, [plain(item) for item in found], ("tag", "queues", "prefetch", "acks", "client"), rows
+    )
+
+
+@command(_list, "scheduled")
+def scheduled(
+    run: Run,
+    *,
+    limit: Annotated[int, typer.Option("--limit", "-n", help="At most so many.", min=1)] = 100,
+) -> None:
+    """List the messages that wait for their time, the next one first.
+
+    Example: [bold]rexchange list scheduled[/bold]
+    """
+    from rexchange.cli.output import named, plain, readable, safe
+
+    with run.broker() as broker:
+        found = broker.scheduled(limit=limit)
+        vhost = broker.vhost
+    rows = [
+        (
+            safe(item.id),
+            f"{item.due.astimezone():%Y-%m-%d %H:%M:%S}",
+            named(item.exchange),
+            named(item.routing_key),
+            safe((readable(item.body) or f"({len(item.body):,} bytes)")[:_SHOWN]),
+        )
+        for item in found
+    ]
+    _show(
+        run,
+        "scheduled messages",
+        vhost,
+        [plain(item) for item in found],
+        ("id", "due", "exchange", "key", "body"),
+        rows,
     )
 
 

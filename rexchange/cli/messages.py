@@ -1,4 +1,4 @@
-"""get, consume, purge, call; publish has a module of its own."""
+"""get, consume, purge, call, cancel; publish has a module of its own."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ def register(app: typer.Typer) -> None:
     command(app, "consume")(consume)
     command(app, "purge")(purge)
     command(app, "call")(call)
+    command(app, "cancel")(cancel)
 
 
 def get(
@@ -153,6 +154,22 @@ def purge(run: Run, queue: QUEUE) -> None:
     with run.broker() as broker:
         gone = broker.purge(queue)
     run.show({"queue": queue, "messages": gone}, f"{count(gone, 'message')} thrown away from queue {queue!r}")
+
+
+def cancel(
+    run: Run,
+    schedule_id: Annotated[str, typer.Argument(help="As publish printed it.", metavar="ID", show_default=False)],
+) -> None:
+    """Cancel a message that waits for its time.
+
+    Example: [bold]rexchange cancel 17.3f9a2c[/bold]
+    """
+    from rexchange.cli.output import named, plain
+
+    with run.broker() as broker:
+        gone = broker.cancel_scheduled(schedule_id)
+    where = f"exchange {named(gone.exchange)}, key {named(gone.routing_key)}"
+    run.show(plain(gone), f"cancelled: {where}, it was due at {gone.due.astimezone():%Y-%m-%d %H:%M:%S}")
 
 
 def call(

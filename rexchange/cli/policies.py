@@ -1,4 +1,4 @@
-"""policy set, policy delete; vhost create, vhost delete."""
+"""policy set, policy delete; vhost create, vhost delete, vhost limit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rexchange.policies import ApplyTo
 
 _policy = typer.Typer(no_args_is_help=True, help="Set or delete a policy: what holds for many queues or exchanges.")
-_vhost = typer.Typer(no_args_is_help=True, help="Create or delete a vhost.")
+_vhost = typer.Typer(no_args_is_help=True, help="Create, delete or limit a vhost.")
 
 NAME = Annotated[str, typer.Argument(help="Its name.", show_default=False)]
 
@@ -90,6 +90,29 @@ def delete_vhost(run: Run, name: NAME) -> None:
     with run.broker() as broker:
         broker.delete_vhost(name)
     run.show({"vhost": name}, f"vhost {name!r} is gone")
+
+
+@command(_vhost, "limit")
+def limit_vhost(
+    run: Run,
+    messages: Annotated[
+        str | None, typer.Argument(help="Messages in all its queues together, or none.", show_default=False)
+    ] = None,
+) -> None:
+    """Show how many messages the vhost may hold, or say it; publishers are refused then, or wait (--wait).
+
+    Example: [bold]rexchange vhost limit 1000000[/bold]
+    """
+    if messages is not None and messages != "none" and not messages.isdigit():
+        raise typer.BadParameter(f"{messages!r}: wanted a number, or none", param_hint="'MESSAGES'")
+    with run.broker() as broker:
+        if messages is not None:
+            broker.set_vhost_limit(None if messages == "none" else int(messages))
+        limit = broker.vhost_limit()
+        name = broker.vhost
+    said = "no limit" if limit.messages is None else f"at most {limit.messages:,}"
+    data = {"vhost": name, "limit": limit.messages, "messages": limit.held}
+    run.show(data, f"vhost {name!r} holds {limit.held:,} messages, {said}")
 
 
 def _definition(text: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
@@ -15,7 +16,7 @@ from rexchange.cli.run import Run
 from rexchange.cli.values import HEADERS, PROPERTIES
 
 if TYPE_CHECKING:
-    from rexchange import Broker, Message
+    from rexchange import Broker, Message, Receipt
 
 EXPIRATION = Annotated[
     float | None,
@@ -24,6 +25,27 @@ EXPIRATION = Annotated[
 PRIORITY = Annotated[
     int | None,
     typer.Option("--priority", help="Where the queue has priorities: the highest goes first.", min=0, max=255),
+]
+
+
+DELAY = Annotated[
+    float | None,
+    typer.Option("--delay", help="It is routed after so long.", metavar="SECONDS", min=0, show_default=False),
+]
+AT = Annotated[
+    str | None,
+    typer.Option("--at", help="It is routed at this time, such as 2030-01-31T12:00:00.", metavar="TIME"),
+]
+DEDUP_KEY = Annotated[
+    str | None,
+    typer.Option("--dedup-key", help="Publish it once: not where one with this key was before.", metavar="KEY"),
+]
+DEDUP_WINDOW = Annotated[
+    float, typer.Option("--dedup-window", help="For so long a --dedup-key is known.", metavar="SECONDS", min=0.001)
+]
+WAIT = Annotated[
+    float | None,
+    typer.Option("--wait", help="Wait for room so long where it is full.", metavar="SECONDS", min=0),
 ]
 
 
@@ -52,15 +74,22 @@ def publish(  # noqa: PLR0913 - each has a default
     mandatory: Annotated[
         bool, typer.Option("--mandatory", help="Fail where no queue would get it.", show_default=False)
     ] = False,
+    delay: DELAY = None,
+    at: AT = None,
+    dedup_key: DEDUP_KEY = None,
+    dedup_window: DEDUP_WINDOW = 3600.0,
+    wait: WAIT = None,
 ) -> None:
     """Publish a message, or with --lines one for each line of a file.
 
-    It is in its queues when this returns.
+    It is in its queues when this returns, or waits for its time (--delay, --at): see `rexchange list scheduled`.
 
     Example: [bold]rexchange publish events user.42.created '{"id": 42}'[/bold]
     """
     if [body, file, lines].count(None) != 2:  # noqa: PLR2004 - of three, two are not given
         raise typer.BadParameter(_which_body(exchange, key, none=body is None and file is None and lines is None))
+    if lines is not None and dedup_key is not None:
+        raise typer.BadParameter("not with --lines: all but the first would be dropped", param_hint="'--dedup-key'")
     if lines is not None and str(lines) != "-" and not lines.exists():
         raise typer.BadParameter(f"file {str(lines)!r} does not exist", param_hint="'--lines'")
     common: dict[str, Any] = {
@@ -69,13 +98,19 @@ def publish(  # noqa: PLR0913 - each has a default
         "headers": values.table("--header", header),
         "mandatory": mandatory,
         **message_properties(property, expiration, priority),
+        "delay": None if delay is None else timedelta(seconds=delay),
+        "at": None if at is None else values.instant("--at", at),
+        **({} if dedup_key is None else {"dedup_key": dedup_key, "dedup_window": timedelta(seconds=dedup_window)}),
     }
     with run.broker() as broker:
         if lines is not None:
-            _publish_lines(run, broker, lines, common)
+            _publish_lines(run, broker, lines, common, wait)
             return
-        (reached,) = broker.publish_many([_message(read_body(body, file), common)])
-    _report(run, 1, reached, reached == 0)
+        (receipt,) = broker.publish_many([_message(read_body(body, file), common)], wait=wait)
+    if receipt.schedule_id or receipt.duplicate:
+        _report_special(run, receipt)
+    else:
+        _report(run, 1, receipt, receipt == 0)
 
 
 def _which_body(exchange: str, key: str, *, none: bool) -> str:
@@ -113,6 +148,19 @@ def _message(body: bytes, common: dict[str, Any]) -> Message:
     return Message(body, **common)
 
 
+def _report_special(run: Run, receipt: Receipt) -> None:
+    """Tell of one that waits for its time, or was published before."""
+    from rexchange.cli.output import count
+
+    data: dict[str, Any] = {"published": int(not receipt.duplicate), "queued": int(receipt), "unroutable": 0}
+    data |= {"schedule_id": receipt.schedule_id or None, "duplicate": receipt.duplicate}
+    where = f"waits as {receipt.schedule_id}" if receipt.schedule_id else f"went to {count(receipt, 'queue')}"
+    if receipt.duplicate:
+        run.show(data, f"published nothing: one with this key was published before, and {where}")
+    else:
+        run.show(data, f"published 1 message, which {where} (rexchange cancel {receipt.schedule_id})")
+
+
 def _report(run: Run, published: int, reached: int, unroutable: int) -> None:
     from rexchange.cli.output import count
 
@@ -124,19 +172,19 @@ def _report(run: Run, published: int, reached: int, unroutable: int) -> None:
         run.note(f"note: {what} in no queue, since no binding matches (--mandatory makes this an error)")
 
 
-def _publish_lines(run: Run, broker: Broker, path: Path, common: dict[str, Any]) -> None:
+def _publish_lines(run: Run, broker: Broker, path: Path, common: dict[str, Any], wait: float | None) -> None:
     published = reached = unroutable = 0
     settings = broker.settings
     with _opened(path) as (stream, size), _progress(run, size) as advance:
         for batch, taken in _batches(stream, settings.max_batch, settings.max_call):
             try:
-                counts = broker.publish_many([_message(line, common) for line in batch])
+                counts = broker.publish_many([_message(line, common) for line in batch], wait=wait)
             except Exception:
                 run.note(f"{published:,} lines were published; the call that failed held {len(batch):,} more")
                 raise
             published += len(counts)
             reached += sum(counts)
-            unroutable += sum(count == 0 for count in counts)
+            unroutable += sum(receipt == 0 and not receipt.schedule_id for receipt in counts)
             advance(taken, published)
     if not published:
         source = "standard input" if str(path) == "-" else repr(str(path))

@@ -73,18 +73,19 @@ def properties(items: Iterable[str] | None) -> dict[str, Any]:
                 raise _wrong("--property", item, "a whole number")
             found[name] = int(text)
         elif name == "timestamp":
-            found[name] = _instant(item, text)
+            found[name] = instant("--property", text)
         else:
             found[name] = text
     return found
 
 
-def _instant(item: str, text: str) -> datetime:
+def instant(option: str, text: str) -> datetime:
+    """Return a time, of this machine's zone where none is given. Raises typer.BadParameter."""
     try:
-        instant = datetime.fromtimestamp(int(text), UTC) if text.isdigit() else datetime.fromisoformat(text)
+        found = datetime.fromtimestamp(int(text), UTC) if text.isdigit() else datetime.fromisoformat(text)
     except (ValueError, OverflowError, OSError) as error:
-        raise _wrong("--property", item, "seconds since 1970, or a date such as 2030-01-31T12:00:00Z") from error
-    return instant if instant.tzinfo is not None else instant.astimezone()
+        raise _wrong(option, text, "seconds since 1970, or a date such as 2030-01-31T12:00:00Z") from error
+    return found if found.tzinfo is not None else found.astimezone()
 
 
 def _wrong(option: str, item: str, wanted: str) -> typer.BadParameter:

@@ -8,6 +8,7 @@ than the last run announced. One of all waiting threads gets it (docs/architectu
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -33,7 +34,9 @@ _log = logging.getLogger("rexchange.heartbeat")
 SHORTEST_PAUSE_S = 0.02
 """Between two ticks that have nothing more to do: keeps a wrong deadline from becoming a busy loop."""
 POLL_S = 0.02
-"""Between two looks for the alarm on a server whose XREADGROUP cannot block (fakeredis)."""
+"""Between two looks for the alarm on a server whose XREADGROUP cannot block (fakeredis), and near a deadline."""
+CRON_S = 0.11
+"""A server with nothing to do ends a BLOCK up to so much too late: its timer runs ten times a second (hz)."""
 
 
 class Renewal(Protocol):
@@ -139,9 +142,8 @@ class Heartbeat:
                 if ticked.next_ms == 0 and ticked.given_back + ticked.died + ticked.routed:
                     continue
                 until = min([next_beat, time.monotonic() + self._longest_s, *self._renewals.copy().values()])
-                if ticked.next_ms is not None:
-                    until = min(until, time.monotonic() + ticked.next_ms / 1000)
-                self._wait(max(until, time.monotonic() + SHORTEST_PAUSE_S))
+                due = math.inf if ticked.next_ms is None else time.monotonic() + ticked.next_ms / 1000
+                self._wait(max(min(until, due), time.monotonic() + SHORTEST_PAUSE_S), exact=due <= until)
             except Exception as error:  # noqa: BLE001 - whatever it was, the session lives on only if this goes on
                 self._connection.disconnect()
                 if self._poke.is_set():
@@ -164,12 +166,15 @@ class Heartbeat:
         message = "%s: the heartbeat failed: %s (until that is mended this process gives nothing back for others)"
         _log.log(level, message, self._address.display, error)
 
-    def _wait(self, until: float) -> None:
-        """Wait until then, or for the alarm."""
+    def _wait(self, until: float, *, exact: bool) -> None:
+        """Wait until then, or for the alarm; what something is due at is met to some ms (`exact`)."""
         left = until - time.monotonic()
         if self._blocking and not self._poke.is_set():
-            self._alarmed(["BLOCK", max(int(left * 1000), 1)])
-            return
+            block_s = left - CRON_S if exact else left
+            if block_s > 0 or not exact:
+                if self._alarmed(["BLOCK", max(int(block_s * 1000), 1)]):
+                    return
+                left = until - time.monotonic()
         while left > 0 and not self._poke.is_set() and not self._alarmed([]):
             self._poke.wait(min(left, POLL_S))
             left = until - time.monotonic()

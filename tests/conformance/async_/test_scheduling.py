@@ -246,7 +246,7 @@ async def test_an_exchange_that_delays_does_so_when_the_publishers_delay_is_over
     "given",
     [
         {"delay": timedelta(seconds=-1)},
-        {"delay": timedelta(days=4000)},
+        {"delay": timedelta(days=40_000)},
         {"delay": 5},
         {"at": datetime(2020, 1, 1, tzinfo=UTC)},
         {"at": datetime(2999, 1, 1, tzinfo=UTC)},
