@@ -170,11 +170,11 @@ class Heartbeat:
         """Wait until then, or for the alarm; what something is due at is met to some ms (`exact`)."""
         left = until - time.monotonic()
         if self._blocking and not self._poke.is_set():
-            block_s = left - CRON_S if exact else left
-            if block_s > 0 or not exact:
-                if self._alarmed(["BLOCK", max(int(block_s * 1000), 1)]):
-                    return
-                left = until - time.monotonic()
+            block_ms = int((left - CRON_S if exact else left) * 1000)
+            rung = (block_ms > 0 or not exact) and self._alarmed(["BLOCK", max(block_ms, 1)])
+            if rung or not exact:
+                return
+            left = until - time.monotonic()
         while left > 0 and not self._poke.is_set() and not self._alarmed([]):
             self._poke.wait(min(left, POLL_S))
             left = until - time.monotonic()

@@ -119,7 +119,12 @@ def main() -> int:
             found = ratios(server, full, empty, make)
             ratio = statistics.median(found)
             figure = f"{ratio:.2f} ({min(found):.2f} to {max(found):.2f})"
-            row(f"{what}: server CPU, over that with none waiting", figure, f"{BUDGET_RATIO}", good=ratio <= BUDGET_RATIO)
+            row(
+                f"{what}: server CPU, over that with none waiting",
+                figure,
+                f"{BUDGET_RATIO}",
+                good=ratio <= BUDGET_RATIO,
+            )
         late = lateness(full, options.seconds, options.rate)
         half, most = late[len(late) // 2], late[int(len(late) * 0.999)]
         figure = f"{half:.1f} / {most:.1f} / {late[-1]:.1f} ms"

@@ -105,7 +105,7 @@ def make(
 def heart(broker: Broker, clock: Clock, gone: list[str], monkeypatch: pytest.MonkeyPatch) -> Heartbeat:
     """A heartbeat of session s1, which lives for a second; every renewal makes that 15. No alarm shortens its waits."""
     made = make(broker, clock, gone)
-    monkeypatch.setattr(made, "_wait", lambda until: clock.wait(until - clock.now))
+    monkeypatch.setattr(made, "_wait", lambda until, *, exact: clock.wait(until - clock.now))  # noqa: ARG005
     return made
 
 
@@ -224,7 +224,7 @@ def test_it_ticks_three_times_in_a_sessions_life_for_a_long_pause_makes_the_dead
     longest: float,
 ) -> None:
     heart = make(broker, clock, gone, load(heartbeat=5, session_timeout=session_timeout))
-    monkeypatch.setattr(heart, "_wait", lambda until: clock.wait(until - clock.now))
+    monkeypatch.setattr(heart, "_wait", lambda until, *, exact: clock.wait(until - clock.now))  # noqa: ARG005
     answering(heart, monkeypatch, IDLE)
     assert run(heart, clock, 1) == [longest]
 
@@ -283,14 +283,35 @@ def test_where_the_server_can_wait_the_thread_does_not_look_but_waits(
     heart = make(broker, clock, gone, blocking=True)
     sent: list[list[Any]] = []
     monkeypatch.setattr(heart, "_send", sent.append)
-    heart._wait(clock.now + 1.5)
-    heart._wait(clock.now - 1)
+    heart._wait(clock.now + 1.5, exact=False)
+    heart._wait(clock.now - 1, exact=False)
     alarm = broker._link.keys.alarm
     assert sent == [
         ["XREADGROUP", "GROUP", "g", "s1", "COUNT", 1, "BLOCK", block_ms, "NOACK", "STREAMS", alarm, ">"]
         for block_ms in (1500, 1)
     ]
     assert clock.waits == []
+
+
+def test_near_a_deadline_it_looks_since_a_server_with_nothing_to_do_ends_a_block_late(
+    broker: Broker, clock: Clock, gone: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heart = make(broker, clock, gone, blocking=True)
+    sent: list[Any] = []
+
+    def send(command: list[Any]) -> None:
+        block_ms = command[command.index("BLOCK") + 1] if "BLOCK" in command else 0
+        sent.append(block_ms)
+        clock.now += block_ms / 1000
+
+    monkeypatch.setattr(heart, "_send", send)
+    clock.limit = 1000
+    heart._wait(clock.now + 0.25, exact=True)
+    assert sent == [140] + [0] * 6
+    assert sum(clock.waits) == pytest.approx(0.11)
+    sent.clear()
+    heart._wait(clock.now + 0.02, exact=True)
+    assert sent == [0]
 
 
 def test_a_wait_that_was_ended_on_purpose_is_no_failure(
@@ -300,7 +321,7 @@ def test_a_wait_that_was_ended_on_purpose_is_no_failure(
     called = answering(heart, monkeypatch, IDLE)
     waits = 0
 
-    def interrupted(_until: float) -> None:
+    def interrupted(_until: float, *, exact: bool) -> None:  # noqa: ARG001 - a stand-in
         nonlocal waits
         waits += 1
         if waits == 1:
