@@ -3,9 +3,9 @@
 -- ARGV[1] vhost_id   what open_vhost returned
 -- ARGV[2] verb       list or cancel
 -- ARGV[3] from       cancel: the number. list: when the last one of the page before is due (ms), and its number, or empty
--- ARGV[4] number
+-- ARGV[4] number     cancel: 1 where it was sent before and the reply was lost
 -- ARGV[5] limit      messages in this page
--- Returns number, due time (ms) and parcel of each; cancel of one that is gone: nothing.
+-- Returns number, due time (ms) and parcel of each; cancel of one that is gone: nothing, and only the number when sent again.
 local vhost_key, vhost_id, verb, from, number, limit = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 if redis.call("HGET", vhost_key, "id") ~= vhost_id then
   return require("lib.vhost").refuse(vhost_key, vhost_id)
@@ -15,7 +15,7 @@ local later_key = prefix .. "later"
 if verb == "cancel" then
   local due_ms = redis.call("ZSCORE", later_key, from)
   local parcel = due_ms and require("lib.later").take(prefix, from)
-  return parcel and { from, due_ms, parcel } or {}
+  return parcel and { from, due_ms, parcel } or number == "1" and { from } or {}
 end
 local start = 0
 if from ~= "" then

@@ -43,16 +43,15 @@ end
 function M.run(state, group, run, message_args, refused)
   local queues, first, count = group[run], group[run + 1], group[run + 2]
   local special = group.special and group.special[run] or NONE
-  local options, number, full, fate = special.options or NONE, 0, NONE, nil
+  local options, number = special.options or NONE, 0
   for i = 1, run - 1, 3 do
     number = number + group[i + 2]
   end
   for message = first, first + 2 * count - 2, 2 do
-    local envelope, body = message_args[message], message_args[message + 1]
+    local envelope, body, full = message_args[message], message_args[message + 1], nil
     if options.l or options.a or options.d then
-      fate, full = handle(state, queues, special, envelope, body)
       group.fates = group.fates or {}
-      group.fates[number] = fate
+      group.fates[number], full = handle(state, queues, special, envelope, body)
     else
       full = append(state, queues, special.effects, envelope, body, options)
     end

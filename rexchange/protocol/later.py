@@ -68,15 +68,15 @@ def cancel(schedule_id: str, epoch: str, *, again: bool = False) -> Call[Schedul
     number, _, own = schedule_id.partition(".")
 
     def decode(reply: Reply) -> Scheduled:
-        if reply:
-            return _read(reply[0], epoch, int(reply[1]), reply[2])
-        if again:
+        if not reply:
+            raise missing(schedule_id)
+        if len(reply) == 1:
             what = f"schedule {schedule_id!r} is gone: cancelled by this call, or its time came before"
             raise BrokerConnectionError(what, address="", outcome="unknown")
-        raise missing(schedule_id)
+        return _read(reply[0], epoch, int(reply[1]), reply[2])
 
     # An id from before a FLUSHALL has another epoch, and its number may be another message's by now.
-    return Call("scheduled", ("cancel", number if own == epoch else "", "", 0), decode)
+    return Call("scheduled", ("cancel", number if own == epoch else "", int(again), 0), decode)
 
 
 def missing(schedule_id: str) -> NotFound:

@@ -1,6 +1,6 @@
-"""A million messages that wait: `python -m tests.bench.scheduled` shows what publishing costs then, how late what is due
-comes, and what a waiting message takes of the server's memory.
+"""A million messages that wait for their time: `python -m tests.bench.scheduled`.
 
+It shows what publishing costs then, how late what is due comes, and how much memory each takes.
 Publishing to a vhost with all of them and to one with none takes turns, so that a noisy neighbour hits both.
 """
 

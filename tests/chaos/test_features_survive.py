@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from rexchange import Broker, Message
+from rexchange.errors import PublishRefused
 from tests.chaos.conftest import SHORT
 from tests.chaos.servers import KINDS, Server, running, until
 
@@ -48,6 +49,33 @@ def test_a_delayed_message_comes_after_the_restart(own_server: Server, broker: B
 
     until(lambda: broker.get("dead") is not None, 10, "the delayed message")
     assert time.monotonic() - published > 1.5
+
+
+def test_what_was_published_for_later_and_its_key_survive(own_server: Server, broker: Broker) -> None:
+    published = time.monotonic()
+    hour = timedelta(hours=1)
+    soon = broker.publish(b"1", routing_key="dead", delay=timedelta(seconds=1.5), dedup_key="k", dedup_window=hour)
+    late = broker.publish(b"2", routing_key="dead", delay=hour)
+
+    restart(own_server)
+
+    again = broker.publish(b"3", routing_key="dead", dedup_key="k", dedup_window=hour)
+    assert (again.duplicate, again.schedule_id) == (True, soon.schedule_id)
+    assert [waiting.id for waiting in broker.scheduled()] == [soon.schedule_id, late.schedule_id]
+    assert broker.cancel_scheduled(late.schedule_id).body == b"2"
+    until(lambda: broker.get("dead") is not None, 10, "the delayed message")
+    assert time.monotonic() - published > 1.5
+    assert broker.get("dead") is None
+
+
+def test_the_limit_of_a_vhost_survives(own_server: Server, broker: Broker) -> None:
+    broker.set_vhost_limit(1)
+    broker.publish(b"1", routing_key="dead")
+
+    restart(own_server)
+
+    with pytest.raises(PublishRefused):
+        broker.publish(b"2", routing_key="dead")
 
 
 def test_a_message_keeps_the_time_of_its_expiry(own_server: Server, broker: Broker) -> None:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import redis
 
 from rexchange import AsyncBroker, Broker, Message
 from rexchange.errors import BrokerConnectionError, PublishRefused, TopologyLost
+from rexchange.testing import messages
 from tests.chaos.conftest import SHORT, SHORT_S, Make
 from tests.chaos.proxy import Proxy
 from tests.chaos.servers import KINDS, Server, binary, free_port, note, running, until
@@ -212,6 +214,21 @@ def test_loading_is_waited_for(make: Make, proxy: Proxy) -> None:
 
 
 # --- memory
+
+
+def test_a_publisher_may_wait_until_there_is_memory(mortal: Server) -> None:
+    options: dict[str, Any] = {**SHORT, "vhost": "v"}
+    with Broker(mortal.url, **options) as broker, mortal.client() as client, ThreadPoolExecutor() as pool:
+        broker.declare_queue("q")
+        for _ in full(client):
+            with pytest.raises(PublishRefused, match="memory is full"):
+                broker.publish(b"1", routing_key="q", wait=0.05)
+            publishing = pool.submit(broker.publish, b"2", routing_key="q", wait=20)
+            until(lambda: broker.blocked is not None, 5, "waiting")
+            assert broker.blocked is not None
+            assert broker.blocked.kind == "memory"
+        assert publishing.result(10) == 1
+        assert [message.body for message in messages(broker, "q")] == [b"2"]
 
 
 def full(client: redis.Redis) -> Iterator[None]:

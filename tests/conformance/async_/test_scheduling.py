@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from rexchange import AsyncBroker, Message
-from rexchange.errors import InvalidArgument, NotFound, Unroutable
+from rexchange.errors import BrokerConnectionError, InvalidArgument, NotFound, Unroutable
 from rexchange.testing import async_drain, async_messages
 from tests.conformance.async_.support import Connect
 from tests.support.clock import Clock, controlled
+from tests.support.faults import Faults
 
 MINUTE = timedelta(minutes=1)
 
@@ -269,6 +270,26 @@ async def test_a_limit_of_a_list_and_an_id_are_checked(broker: AsyncBroker) -> N
         await broker.scheduled(limit=0)
     with pytest.raises(InvalidArgument):
         await broker.cancel_scheduled("")
+
+
+async def test_a_publish_whose_reply_was_lost_waits_once(broker: AsyncBroker) -> None:
+    rule = Faults(broker).cut("publish")
+
+    receipt = await broker.publish(b"1", routing_key="q", delay=MINUTE)
+
+    assert rule.done == 1
+    assert [each.id for each in await broker.scheduled()] == [receipt.schedule_id]
+
+
+async def test_a_cancel_whose_reply_was_lost_says_so_and_was_done(broker: AsyncBroker) -> None:
+    receipt = await broker.publish(b"1", routing_key="q", delay=MINUTE)
+    Faults(broker).cut("scheduled")
+
+    with pytest.raises(BrokerConnectionError, match="cancelled by this call") as caught:
+        await broker.cancel_scheduled(receipt.schedule_id)
+
+    assert caught.value.outcome == "unknown"
+    assert await broker.scheduled() == []
 
 
 async def test_a_consumer_in_any_process_brings_it(connect: Connect) -> None:

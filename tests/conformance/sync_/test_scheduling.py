@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from rexchange import Broker, Message
-from rexchange.errors import InvalidArgument, NotFound, Unroutable
+from rexchange.errors import BrokerConnectionError, InvalidArgument, NotFound, Unroutable
 from rexchange.testing import drain, messages
 from tests.conformance.sync_.support import Connect
 from tests.support.clock import Clock, controlled
+from tests.support.faults import Faults
 
 MINUTE = timedelta(minutes=1)
 
@@ -245,7 +246,7 @@ def test_an_exchange_that_delays_does_so_when_the_publishers_delay_is_over(broke
     "given",
     [
         {"delay": timedelta(seconds=-1)},
-        {"delay": timedelta(days=4000)},
+        {"delay": timedelta(days=40_000)},
         {"delay": 5},
         {"at": datetime(2020, 1, 1, tzinfo=UTC)},
         {"at": datetime(2999, 1, 1, tzinfo=UTC)},
@@ -268,6 +269,26 @@ def test_a_limit_of_a_list_and_an_id_are_checked(broker: Broker) -> None:
         broker.scheduled(limit=0)
     with pytest.raises(InvalidArgument):
         broker.cancel_scheduled("")
+
+
+def test_a_publish_whose_reply_was_lost_waits_once(broker: Broker) -> None:
+    rule = Faults(broker).cut("publish")
+
+    receipt = broker.publish(b"1", routing_key="q", delay=MINUTE)
+
+    assert rule.done == 1
+    assert [each.id for each in broker.scheduled()] == [receipt.schedule_id]
+
+
+def test_a_cancel_whose_reply_was_lost_says_so_and_was_done(broker: Broker) -> None:
+    receipt = broker.publish(b"1", routing_key="q", delay=MINUTE)
+    Faults(broker).cut("scheduled")
+
+    with pytest.raises(BrokerConnectionError, match="cancelled by this call") as caught:
+        broker.cancel_scheduled(receipt.schedule_id)
+
+    assert caught.value.outcome == "unknown"
+    assert broker.scheduled() == []
 
 
 def test_a_consumer_in_any_process_brings_it(connect: Connect) -> None:
