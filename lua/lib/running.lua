@@ -48,7 +48,8 @@ function M.run(state, group, run, message_args, refused)
     number = number + group[i + 2]
   end
   for message = first, first + 2 * count - 2, 2 do
-    local envelope, body, full = message_args[message], message_args[message + 1], nil
+    local envelope, body = message_args[message], message_args[message + 1]
+    local full
     if options.l or options.a or options.d then
       group.fates = group.fates or {}
       group.fates[number], full = handle(state, queues, special, envelope, body)
