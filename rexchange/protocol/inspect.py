@@ -26,6 +26,8 @@ class QueueInfo:
     ready: int
     unacked: int
     consumers: int
+    waiting: int = 0
+    """Those that wait to be tried again; neither ready nor unacked."""
 
     @property
     def name(self) -> str:
@@ -86,11 +88,11 @@ def exchanges(keys: Keys) -> Plan[list[Exchange]]:
 
 def queues(keys: Keys) -> Plan[list[QueueInfo]]:
     """List all queues with their counts, by name."""
-    rows = yield from pages("queues", 5)
+    rows = yield from pages("queues", 6)
     found: list[QueueInfo] = []
-    for name, (record, ready, unacked, consumers) in sorted(rows.items()):
+    for name, (record, ready, unacked, consumers, waiting) in sorted(rows.items()):
         queue = records.decode_queue(name, record, key=keys.queues, message_count=ready, consumer_count=consumers)
-        found.append(QueueInfo(queue, ready, unacked, consumers))
+        found.append(QueueInfo(queue, ready, unacked, consumers, waiting))
     return found
 
 

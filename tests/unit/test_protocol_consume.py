@@ -17,13 +17,14 @@ def test_what_a_consumer_still_holds_is_named_queue_by_queue() -> None:
     known = [[b"1-0", b"2-0"], [], [b"9-9"]]
     call = consume.consume("s", "c2", "c1", ["a", "b", "c"], known, Options("m"), default_ms=120_000, info={})
     assert call.args[9:] == (b"", "a", 2, b"1-0", b"2-0", "b", 0, "c", 1, b"9-9")
-    reply = [[b"g1", b"g2", b"g3"], [[b"1-0"], [], []], 60_000, b"m", [b"", b"quorum", b""]]
+    reply = [[b"g1", b"g2", b"g3"], [[b"1-0"], [], []], 60_000, b"m", [b"", b"quorum", b""], [0, 1, 0]]
     assert call.decode(reply) == Registered(
         incarnations=[b"g1", b"g2", b"g3"],
         kept=[[b"1-0"], [], []],
         timeout_ms=60_000,
         kind="m",
         types=["", "quorum", ""],
+        retries=[False, True, False],
     )
 
 
