@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 PER_PAGE = 100
 """Entries of one page: listing 10,000 queues never stalls the server."""
+QUEUE_ROW = 6
+"""Values of a queue in a page: its name, its record, four counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ def exchanges(keys: Keys) -> Plan[list[Exchange]]:
 
 def queues(keys: Keys) -> Plan[list[QueueInfo]]:
     """List all queues with their counts, by name."""
-    rows = yield from pages("queues", 6)
+    rows = yield from pages("queues", QUEUE_ROW)
     found: list[QueueInfo] = []
     for name, (record, ready, unacked, consumers, waiting) in sorted(rows.items()):
         queue = records.decode_queue(name, record, key=keys.queues, message_count=ready, consumer_count=consumers)

@@ -193,7 +193,7 @@ def test_the_alternate_exchange_is_the_arguments_else_the_policys() -> None:
 
 def queue_row(queue: Queue) -> list[bytes | int]:
     head, tail = encode_queue(queue)
-    return [queue.name.encode(), head + b";g1;" + tail, 0, 0, 0]
+    return [queue.name.encode(), head + b";g1;" + tail, 0, 0, 0, 0]
 
 
 def exchange_row(exchange: Exchange) -> list[bytes]:
@@ -253,4 +253,4 @@ def test_in_an_empty_vhost_there_is_nothing_to_write() -> None:
 
 def test_a_corrupt_record_stops_it_before_anything_is_written() -> None:
     with pytest.raises(TopologyLost, match=r"rx:\{/\}:queues"):
-        drive(protocol.write_out(protocol.NONE, KEYS), [[b"0", b"q", b"junk", 0, 0, 0], [b"0"]])
+        drive(protocol.write_out(protocol.NONE, KEYS), [[b"0", b"q", b"junk", 0, 0, 0, 0], [b"0"]])
