@@ -182,6 +182,8 @@ def _option(option: str, value: object) -> FieldValue:
         return _delays(option, value)
     if option in ("ack_timeout", "message_ttl", "expires", "retry_first", "retry_longest"):
         return _milliseconds(option, value, least=0 if option == "message_ttl" else 1)
+    if option in ("retry_factor", "retry_jitter") and isinstance(value, float) and value.is_integer():
+        return int(value)  # a second declare may say 2 or 2.0
     return cast("FieldValue", value)
 
 
