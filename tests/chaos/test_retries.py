@@ -88,11 +88,11 @@ def test_a_worker_killed_before_its_retry_arrived_gives_back(
     assert delivery.delivery_count == 2
 
 
-def test_a_worker_killed_after_its_retry_was_sent_has_retried_once(
+def test_a_worker_killed_after_its_retry_was_sent_leaves_its_message_waiting(
     make: Make, proxy: Proxy, doom: Callable[..., Doomed]
 ) -> None:
     broker = make()
-    declare(broker, 2500, 60_000)
+    declare(broker, 60_000, 60_000)
     broker.publish(b"1", routing_key="q")
     victim = doom(proxy.url())
     proxy.hold()
@@ -100,25 +100,14 @@ def test_a_worker_killed_after_its_retry_was_sent_has_retried_once(
     until(lambda: counts(broker) == (0, 0, 1, 0), 5, "the retry")
     victim.kill()
 
-    assert broker.get("q") is None
-    until(lambda: counts(broker) == (1, 0, 0, 0), 10, "the end of its wait, and of the dead one's session")
+    assert broker.get("q") is None  # opens a session, so that a reaper runs
+    until(lambda: broker.status().consumers == 1, 10, "the end of the dead one's session")
+    assert counts(broker) == (0, 0, 1, 0)
+    assert broker.retry_now("q") == 1
     delivery = broker.get("q", auto_ack=False)
     assert delivery is not None
     assert delivery.delivery_count == 2
     delivery.nack(retry=True)
-    assert counts(broker) == (0, 0, 1, 0)
-
-
-def test_a_worker_killed_while_its_message_waits_leaves_it_waiting(make: Make, doom: Callable[..., Doomed]) -> None:
-    broker = make()
-    declare(broker, 60_000)
-    broker.publish(b"1", routing_key="q")
-    victim = doom()
-    victim.go().told("done")
-    victim.kill()
-
-    assert broker.get("q") is None
-    until(lambda: broker.status().consumers == 1, 10, "the end of the dead one's session")
     assert counts(broker) == (0, 0, 1, 0)
 
 
