@@ -13,7 +13,7 @@
 -- ARGV[11] info       table for listings
 -- ARGV[12..]          per queue: name, count of ids that its user was shown and has not settled, those ids
 -- Returns the incarnation of each queue; for each queue an array of those shown ids that are still its own; its ack timeout, ms;
---         the kind that it has become; the type of each queue, empty for a classic one.
+--         the kind that it has become; the type of each queue, empty for a classic one; 1 for each that has a retry policy.
 local vhost_key, vhost_id, session, consumer, old, timeout_ms, default_ms, kind, prefetch, priority, exclusive, info =
   KEYS[1],
   ARGV[1],
@@ -81,11 +81,12 @@ local record = {
   info = info,
 }
 registering.register(prefix, consumer, old, wanted, record)
-local incarnations, kept, kinds, names = {}, {}, {}, {}
+local incarnations, kept, kinds, names, retries = {}, {}, {}, {}, {}
 for i, queue in ipairs(wanted) do
   incarnations[i], names[i] = queue.incarnation, queue.name
   kept[i] = registering.take_over(prefix, consumer, old, queue, repeated)
-  kinds[i] = require("lib.traits").read(prefix, queue.name).kind or ""
+  local traits = require("lib.traits").read(prefix, queue.name)
+  kinds[i], retries[i] = traits.kind or "", traits.retry and 1 or 0
 end
 if old ~= "" then
   consumers.forget(prefix, old, consumers.read(prefix, old) or { session = session, kind = kind, queues = names })
@@ -93,4 +94,4 @@ end
 for _, queue in ipairs(wanted) do
   registering.greet(prefix, queue.name, kind)
 end
-return { incarnations, kept, limit_ms, kind, kinds }
+return { incarnations, kept, limit_ms, kind, kinds, retries }

@@ -4,7 +4,7 @@
 -- ARGV[2] session    the caller's, or empty
 -- ARGV[3] name       of the queue
 -- ARGV[4] if_unused  1: only when it has no consumers
--- ARGV[5] if_empty   1: only when nothing is ready (unacked ones do not count)
+-- ARGV[5] if_empty   1: only when nothing is ready or waits to be tried again (unacked ones do not count)
 -- ARGV[6] limit      bindings to take away in this call
 -- Returns the count of ready messages that went with it, -1 when bindings are left: call again.
 local vhost_key, vhost_id, session, name, if_unused, if_empty, limit =
@@ -32,7 +32,11 @@ if not queues.broken(prefix, name) then
   require("lib.arrivals").refresh(prefix, name)
   ready = queues.counts(prefix, name)
 end
-if if_empty == "1" and ready > 0 then
-  return refuse.reply("PRECONDITION_FAILED", "queue", name, "it holds " .. ready .. " ready messages; purge it or leave out if_empty")
+if if_empty == "1" then
+  local waiting = queues.waiting(prefix, name)
+  local held = ready > 0 and ready .. " ready messages" or waiting > 0 and waiting .. " messages that wait to be tried again"
+  if held then
+    return refuse.reply("PRECONDITION_FAILED", "queue", name, "it holds " .. held .. "; purge it or leave out if_empty")
+  end
 end
 return queues.delete(prefix, name, limit) and ready or -1

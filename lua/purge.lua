@@ -1,4 +1,4 @@
---- Purge a page of a queue's ready messages: the new ones up to a bound, then those given back.
+--- Purge a page of a queue's messages up to a bound: those that wait to be tried again, given back, new.
 -- KEYS[1] vhost_key  hash
 -- ARGV[1] vhost_id   what open_vhost returned
 -- ARGV[2] session    the caller's, or empty
@@ -29,7 +29,10 @@ if bound == "" then
   require("lib.arrivals").refresh(prefix, name)
   bound = queues.last(prefix, name)
 end
-if traits.priority then
+local waited = purging.waiting(prefix, name, bound, limit)
+if waited > 0 then
+  return { waited, bound }
+elseif traits.priority then
   return { purging.by_order(prefix, name, traits, bound, limit), bound }
 end
 local count = purging.given_back(prefix, name, traits, bound, limit)

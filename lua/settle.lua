@@ -1,10 +1,10 @@
---- Settle a batch of deliveries of one consumer: ack and reject remove them, requeue gives them back.
+--- Settle a batch of deliveries of one consumer: ack and reject remove them, requeue gives them back, retry does so later.
 -- KEYS[1] vhost_key  hash
 -- ARGV[1] vhost_id   what open_vhost returned
 -- ARGV[2] consumer   its name
 -- ARGV[3] again      1: sent before and the reply was lost, so an entry that is in no one's hands was settled then
 -- ARGV[4] rearm      1: after this it holds nothing, so its fence may stand again
--- ARGV[5..]          per queue: name, incarnation, counts to ack, requeue and reject, the ids in that order
+-- ARGV[5..]          per queue: name, incarnation, counts to ack, requeue, reject and retry, the ids in that order
 -- Returns nothing, or the stale ones as queue, id, queue, id, … (they were given to somebody else, and nothing was done to them),
 --         and the names of queues that were deleted since this consumer was registered.
 local vhost_key, vhost_id, consumer, again, rearm = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
@@ -34,11 +34,11 @@ local function reject(name, ids, first, last)
   end
 end
 
-local function settle_checked(name, first, acks, requeues, rejects)
+local function settle_checked(name, first, counts)
   local ownership = require("lib.ownership")
   local stream_key = prefix .. "stream:" .. name
   local last = first
-  for i, count in ipairs({ acks, requeues, rejects }) do
+  for i, count in ipairs(counts) do
     local own, others, absent = ownership.split(stream_key, consumer, ARGV, last, last + count - 1)
     last = last + count
     if i == 1 and #own > 0 then
@@ -47,10 +47,12 @@ local function settle_checked(name, first, acks, requeues, rejects)
       requeue(name, own)
     elseif i == 3 then
       reject(name, own, 1, #own)
+    elseif i == 4 then
+      require("lib.retries").retry(prefix, name, own)
     end
-    -- Sent again: what is gone was settled then, and what was to go back has gone back.
+    -- Sent again: what is gone was settled then, and what was to go back has gone back, or waits.
     local done = again == "1"
-    for _, list in ipairs({ done and i == 2 and {} or others, done and {} or absent }) do
+    for _, list in ipairs({ done and i % 2 == 0 and {} or others, done and {} or absent }) do
       for _, id in ipairs(list) do
         stale[#stale + 1], stale[#stale + 2] = name, id
       end
@@ -61,13 +63,13 @@ end
 local at = 5
 while at <= #ARGV do
   local name, incarnation = ARGV[at], ARGV[at + 1]
-  local acks, requeues, rejects = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
-  local first = at + 5
-  at = first + acks + requeues + rejects
+  local acks, requeues, rejects, retries = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5])
+  local first = at + 6
+  at = first + acks + requeues + rejects + retries
   if not fenced then
     local queue = require("lib.queues").read(prefix, name)
     if queue and queue.incarnation == incarnation then
-      settle_checked(name, first, acks, requeues, rejects)
+      settle_checked(name, first, { acks, requeues, rejects, retries })
     else
       gone[#gone + 1] = name
     end
@@ -77,13 +79,12 @@ while at <= #ARGV do
       departure.leave(stream_key, ARGV, first, first + acks - 1)
     end
     if requeues > 0 then
-      local ids = {}
-      for i = 1, requeues do
-        ids[i] = ARGV[first + acks + i - 1]
-      end
-      requeue(name, ids)
+      requeue(name, { unpack(ARGV, first + acks, first + acks + requeues - 1) })
     end
-    reject(name, ARGV, at - rejects, at - 1)
+    reject(name, ARGV, first + acks + requeues, at - retries - 1)
+    if retries > 0 then
+      require("lib.retries").retry(prefix, name, { unpack(ARGV, at - retries, at - 1) })
+    end
   end
 end
 if rearm == "1" and not fenced and #gone == 0 and redis.call("HEXISTS", prefix .. "consumers", consumer) == 1 then

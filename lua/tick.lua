@@ -53,6 +53,9 @@ while used < budget do
   died = died + dead
   used = used + count + dead + 10
 end
+if redis.call("EXISTS", prefix .. "retrying") == 1 then
+  given = given + require("lib.retries").release(prefix, now_ms, math.max(budget - used, 10))
+end
 local routed = require("lib.later").release(prefix, now_ms, math.max(budget - used, 10))
 if redis.call("EXISTS", prefix .. "fading") == 1 then
   require("lib.fates").sweep(prefix, now_ms)
@@ -60,7 +63,7 @@ end
 local swept = require("lib.lanes").sweep(prefix, vhost_key, now_ms)
 
 local next_ms = -1
-for _, key in ipairs({ sessions_key, due_key, prefix .. "later" }) do
+for _, key in ipairs({ sessions_key, due_key, prefix .. "retrying", prefix .. "later" }) do
   local first = redis.call("ZRANGE", key, 0, 0, "WITHSCORES")
   if first[2] then
     local wait_ms = math.max(0, tonumber(first[2]) - now_ms)

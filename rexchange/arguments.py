@@ -9,10 +9,11 @@ value of each test; an empty value asks for presence only.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Literal, TypeAlias, TypedDict, cast
 
+from rexchange import retries
 from rexchange.codec import FieldValue, Table, as_text, encode_table, encode_value, netstring, short_string
 from rexchange.errors import InvalidArgument, NotSupported, PreconditionFailed
 
@@ -74,6 +75,7 @@ _RULES: dict[str, Rule] = {
     "x-dead-letter-strategy": _one_of("at-most-once", "at-least-once"),
     "x-single-active-consumer": _BOOL,
     "x-delivery-limit": _ANY_INT,
+    **{f"x-{key}": rule for key, rule in retries.RULES.items()},
     "x-delayed-retry-type": _one_of("disabled", "all", "failed", "returned"),
     "x-delayed-retry-min": _whole(0),
     "x-delayed-retry-max": _whole(0),
@@ -106,6 +108,7 @@ _ILLEGAL: dict[str, frozenset[str]] = {
     "stream": frozenset(
         {"x-message-ttl", "x-expires", "x-max-length", "x-max-priority", "x-overflow", "x-dead-letter-exchange"}
         | {"x-dead-letter-routing-key", "x-dead-letter-strategy", "x-single-active-consumer", "x-delivery-limit"}
+        | {f"x-{key}" for key in retries.KEYS}
         | _MEMORY
     ),
 }
@@ -152,6 +155,12 @@ class QueueOptions(TypedDict, total=False):
     delivery_limit: int | None
     queue_type: Literal["classic", "quorum", "stream"] | None
     max_age: timedelta | None
+    retry_delays: Sequence[timedelta] | None
+    retry_first: timedelta | None
+    retry_factor: float | None
+    retry_longest: timedelta | None
+    retry_tries: int | None
+    retry_jitter: float | None
 
 
 _NAMES = {
@@ -169,8 +178,12 @@ def _option(option: str, value: object) -> FieldValue:
     """Return a typed option as the value of its argument."""
     if option == "max_age":
         return f"{_milliseconds(option, value, least=1000) // 1000}s"
-    if option in ("ack_timeout", "message_ttl", "expires"):
+    if option == "retry_delays":
+        return _delays(option, value)
+    if option in ("ack_timeout", "message_ttl", "expires", "retry_first", "retry_longest"):
         return _milliseconds(option, value, least=0 if option == "message_ttl" else 1)
+    if option in ("retry_factor", "retry_jitter") and isinstance(value, float) and value.is_integer():
+        return int(value)  # a second declare may say 2 or 2.0
     return cast("FieldValue", value)
 
 
@@ -209,9 +222,13 @@ def _check_together(merged: Table, name: str) -> None:
     if kind == "quorum" and as_text(merged.get("x-overflow")) == "reject-publish-dlx":
         wanted = "drop-head or reject-publish on a quorum queue"
         raise PreconditionFailed.illegal("queue", name, "x-overflow", "reject-publish-dlx", wanted)
+    wrong = retries.fault(merged, "x-")
+    if wrong is not None:
+        raise PreconditionFailed.illegal("queue", name, *wrong)
     for argument in _NOT_YET & merged.keys():
         message = (
-            f"queue {name!r}: rexchange does not have {argument}, and ignoring it would change what the queue does"
+            f"queue {name!r}: rexchange does not have {argument}, and ignoring it would change what the queue does; "
+            "x-retry-delays, or x-retry-first with x-retry-tries, let a message wait before it is tried again"
         )
         raise NotSupported(message, kind="queue", name=name, argument=argument, wanted=merged[argument])
 
@@ -224,6 +241,12 @@ def _milliseconds(option: str, value: object, *, least: int) -> int:
     if not least <= milliseconds <= _TIMER_MS:
         raise InvalidArgument(option, value, f"from {least} ms to 49 days")
     return milliseconds
+
+
+def _delays(option: str, value: object) -> list[FieldValue]:
+    if not isinstance(value, Sequence) or isinstance(value, str | bytes):
+        raise InvalidArgument(option, value, "a list of timedeltas")
+    return [_milliseconds(option, each, least=0) for each in cast("Sequence[object]", value)]
 
 
 def exchange_arguments(

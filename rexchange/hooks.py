@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-SettleKind = Literal["ack", "nack", "reject"]
+SettleKind = Literal["ack", "nack", "reject", "retry"]
 
 
 class MessageLike(Protocol):

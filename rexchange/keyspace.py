@@ -35,6 +35,9 @@ key                         type    holds                                       
 ``bytes``                   hash    queue -> bytes of its ready bodies (limited ones)   queue.delete
 ``measures``                hash    queue -> how far its bytes have been counted        the reaper, queue.delete
 ``history:<exchange>``      list    what an x-recent-history exchange remembers         exchange.delete
+``retries:<queue>``         zset    id of an entry that waits to be tried again ->      queue.delete, with the entries
+                                    when it is due, ms
+``retrying``                zset    queue -> when the first of these is due, ms         the reaper, queue.delete
 ``later``                   zset    number of a delayed message -> when it is due, ms   the reaper, when it is due
 ``parcels``                 hash    number of a delayed message -> what to route        the reaper, when it is due
 ``fates``                   hash    key of deduplication -> until when it holds, and    its window's end (next use,
@@ -95,6 +98,7 @@ class Keys:
         "_inbound_exchange",
         "_inbound_queue",
         "_order",
+        "_retries",
         "_routes",
         "_session",
         "_stream",
@@ -120,6 +124,7 @@ class Keys:
         "prefix",
         "queues",
         "quota",
+        "retrying",
         "returned",
         "sessions",
         "sole",
@@ -155,6 +160,7 @@ class Keys:
         self.timed = prefix + b"timed"
         self.bytes = prefix + b"bytes"
         self.measures = prefix + b"measures"
+        self.retrying = prefix + b"retrying"
         self.later = prefix + b"later"
         self.parcels = prefix + b"parcels"
         self.fates = prefix + b"fates"
@@ -162,6 +168,7 @@ class Keys:
         self.quota = prefix + b"quota"
         self.offsets = prefix + b"offsets"
         self._order = prefix + b"order:"
+        self._retries = prefix + b"retries:"
         self._bell = prefix + b"bell:"
         self._bindings = prefix + b"bindings:"
         self._routes = prefix + b"routes:"
@@ -203,6 +210,10 @@ class Keys:
     def order(self, queue: bytes) -> bytes:
         """Sorted set: the ready entries of a `queue` with priorities."""
         return self._order + queue
+
+    def retries(self, queue: bytes) -> bytes:
+        """Sorted set: the entries of `queue` that wait to be tried again."""
+        return self._retries + queue
 
     def bell(self, consumer: bytes) -> bytes:
         """Stream: the token that calls `consumer`."""

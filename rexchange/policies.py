@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, cast, get_args
 
+from rexchange import retries
 from rexchange.arguments import ALTERNATE_EXCHANGE, argument_rule
 from rexchange.codec import FieldValue, Table, as_text, corrupt, decode_table, encode_table
 from rexchange.errors import InvalidArgument, PreconditionFailed
@@ -24,6 +25,7 @@ APPLY_TO: tuple[ApplyTo, ...] = get_args(ApplyTo)
 MEANT = (
     *("message-ttl", "expires", "max-length", "max-length-bytes", "overflow", "delivery-limit", "max-age"),
     *("dead-letter-exchange", "dead-letter-routing-key", "consumer-timeout", ALTERNATE_EXCHANGE),
+    *retries.KEYS,
 )
 """The keys of a definition that do something here."""
 IGNORED = frozenset(
@@ -41,7 +43,7 @@ _QUORUM = frozenset({"delivery-limit", "dead-letter-strategy", "target-group-siz
 _STREAM = frozenset({"max-age", "stream-max-segment-size-bytes", "initial-cluster-size"})
 _SHRINKING = frozenset(
     {"message-ttl", "expires", "max-length", "max-in-memory-length", "max-in-memory-bytes", "overflow"}
-    | {"dead-letter-exchange", "dead-letter-routing-key"}
+    | {"dead-letter-exchange", "dead-letter-routing-key", *retries.KEYS}
 )
 _HAS_NOT = {"classic": _QUORUM | _STREAM, "quorum": _CLASSIC | _STREAM, "stream": _CLASSIC | _QUORUM | _SHRINKING}
 """Keys that a type of queue has not: a policy with one of them is not about such queues (RabbitMQ 3.10 to 4.x)."""
@@ -90,6 +92,9 @@ def check(policy: Policy) -> bytes:
         raise InvalidArgument("definition", policy.definition, "a dict with at least one key")
     for key, value in policy.definition.items():
         _check_key(policy, key, value)
+    wrong = retries.fault(policy.definition)
+    if wrong is not None:
+        raise PreconditionFailed.illegal("policy", policy.name, *wrong)
     record: Table = {
         "pattern": policy.pattern,
         "apply-to": policy.apply_to,

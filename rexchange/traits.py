@@ -5,7 +5,7 @@ without any trait has no record, and costs nothing.
 
 The record is a table: `ttl`, `expires`, `age` in ms; `length`, `bytes`, `priority`, `limit` (deliveries) as numbers;
 `overflow` where it is not drop-head; `dlx`, `dlk`; `single` for a single active consumer; `kind` for a quorum queue or
-a stream.
+a stream; `retry` for the retry policy (`retries`).
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from rexchange import retries
 from rexchange.arguments import QUORUM_DELIVERY_LIMIT, age_ms
-from rexchange.codec import FieldValue, as_text, encode_table
+from rexchange.codec import FieldValue, Table, as_text, encode_table
 
 if TYPE_CHECKING:
     from rexchange.topology import Queue
@@ -55,13 +56,23 @@ def of_queue(queue: Queue, policy: Mapping[str, object] | None = None) -> bytes:
         traits["priority"] = priority
     if arguments.get("x-single-active-consumer") is True:
         traits["single"] = True
-    age = as_text(arguments.get("x-max-age", definition.get("max-age")))
-    if kind == "stream" and age is not None:
-        traits["age"] = age_ms(age)
-    if kind in ("quorum", "stream"):
-        traits["kind"] = kind
+    traits |= _by_kind(kind, arguments, definition)
     record = encode_table(traits)
     return record if not traits or ON_ARRIVAL & traits.keys() or kind == "stream" else b"-" + record
+
+
+def _by_kind(kind: str | None, arguments: Table, definition: Mapping[str, object]) -> dict[str, FieldValue]:
+    """Return the traits that some types of queues have alone."""
+    found: dict[str, FieldValue] = {}
+    age = as_text(arguments.get("x-max-age", definition.get("max-age")))
+    if kind == "stream" and age is not None:
+        found["age"] = age_ms(age)
+    retry = retries.of_queue(arguments, definition)
+    if kind != "stream" and retry is not None:
+        found["retry"] = retry
+    if kind in ("quorum", "stream"):
+        found["kind"] = kind
+    return found
 
 
 def _least(argument: object, policy: object) -> int | None:

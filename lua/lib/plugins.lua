@@ -1,23 +1,11 @@
 --- The exchanges that RabbitMQ has as plugins: `c` consistent hash, `m` modulus hash, `r` random, `y` recent history
 -- (docs/semantics.md, Exchanges). Their routes hash holds binding id -> weight; recent history's is that of a fanout.
+local hashing = require("lib.hash")
 local pack = require("lib.pack")
 local typed = require("lib.typed")
 local M = {}
 
---- Below 2^26.5, so that a square is exact in a double; servers have no bit operations in common.
-local PRIME = 67108859
-
-local function hash(text, seed)
-  local value = seed
-  for i = 1, #text do
-    value = (value * 257 + string.byte(text, i)) % PRIME
-  end
-  -- Squares: what is linear would give neighbouring keys to neighbouring places.
-  for _ = 1, 3 do
-    value = (value * value + 12345 + seed) % PRIME
-  end
-  return value
-end
+local hash = hashing.of
 
 --- Binding ids and weights, sorted, since HGETALL has no order that lasts.
 local function bindings(routes_key)
@@ -56,7 +44,7 @@ local function consistent(exchange, value)
     local target = destination(id)
     if not seen[target] then
       seen[target] = true -- a second binding of one destination is passed over (RabbitMQ)
-      local drawn = (hash(value, hash(target, 7)) + 0.5) / PRIME
+      local drawn = (hash(value, hash(target, 7)) + 0.5) / hashing.PRIME
       local score = -weights[id] / math.log(drawn)
       if score > best_score then
         best, best_score = target, score

@@ -1,9 +1,23 @@
---- Pages of a purge: given-back entries, entries never handed out, entries of a queue with priorities. The first write of each
+--- Pages of a purge: entries that wait to be tried again, given-back ones, those never handed out, those of a queue with
+-- priorities. The first write of each
 -- is one that maxmemory never refuses.
 local departure = require("lib.departure")
 local queues = require("lib.queues")
 local ready = require("lib.ready")
 local M = {}
+
+function M.waiting(prefix, name, bound, limit)
+  local ids = {}
+  for i, row in ipairs(redis.call("XPENDING", prefix .. "stream:" .. name, "g", "-", bound, limit, "~")) do
+    ids[i] = row[1]
+  end
+  if #ids > 0 then
+    departure.leave(prefix .. "stream:" .. name, ids, 1, #ids)
+    redis.call("ZREM", prefix .. "retries:" .. name, unpack(ids))
+    require("lib.retries").plan(prefix, name)
+  end
+  return #ids
+end
 
 function M.given_back(prefix, name, traits, bound, limit)
   local stream_key, ids, bytes = prefix .. "stream:" .. name, {}, {}

@@ -79,12 +79,17 @@ function M.last(prefix, name)
   end
 end
 
---- Entries that are ready, and those that consumers hold.
+--- Entries that are ready, and those that consumers hold or that wait to be tried again.
 function M.counts(prefix, name)
   local stream_key = prefix .. "stream:" .. name
   local pending = M.group(stream_key)
   local returned = tonumber(redis.call("HGET", prefix .. "returned", name) or 0)
   return redis.call("XLEN", stream_key) - pending + returned, pending - returned
+end
+
+--- Entries that wait to be tried again (lib/retries.lua).
+function M.waiting(prefix, name)
+  return redis.call("ZCARD", prefix .. "retries:" .. name)
 end
 
 --- Notes that the queue is used now, for one that is to go when nobody uses it (x-expires). Call it after a write.
@@ -126,13 +131,14 @@ function M.delete(prefix, name, limit)
   for _, consumer in ipairs(redis.call("ZRANGE", prefix .. "users:" .. name, 0, -1)) do
     redis.call("HDEL", prefix .. "fences", consumer)
   end
-  for _, kind in ipairs({ "stream:", "wake:", "users:", "order:", "ranks:", "waiting:", "marks:", "places:" }) do
+  for _, kind in ipairs({ "stream:", "wake:", "users:", "order:", "ranks:", "waiting:", "marks:", "places:", "retries:" }) do
     redis.call("UNLINK", prefix .. kind .. name)
   end
   for _, hash in ipairs(FIELDS) do
     redis.call("HDEL", prefix .. hash, name)
   end
   redis.call("ZREM", prefix .. "due", name)
+  redis.call("ZREM", prefix .. "retrying", name)
   if queue.owner ~= "" then
     redis.call("SREM", prefix .. "session:" .. queue.owner, "q" .. name)
   end

@@ -17,7 +17,7 @@ local function judge(prefix, rows, state)
   local overdue = {}
   for _, row in ipairs(rows) do
     local owner, idle_ms = row[2], row[3]
-    if owner ~= "-" then
+    if owner ~= "-" and owner ~= "~" then -- given back, or waiting to be tried again (lib/retries.lua)
       local known = state.owners[owner]
       if known == nil then
         known = consumers.read(prefix, owner) or false

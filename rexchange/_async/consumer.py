@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Self
 
 from rexchange._async import io
 from rexchange._async.deadlines import CLOSE_S
-from rexchange._async.delivery import AsyncDelivery, OnReceipt
+from rexchange._async.delivery import AsyncDelivery, OnReceipt, nack_verdict
 from rexchange._async.holder import Holder
 from rexchange._async.intake import Intake
+from rexchange._async.retries import check_policy
 from rexchange.checks import check_flags, check_optional_seconds, check_tag
 from rexchange.errors import ConsumerCancelled, InvalidArgument, NotSupported, StaleDelivery, UnknownDeliveryTag
 from rexchange.protocol.consume import Options
@@ -290,6 +291,8 @@ class AsyncConsumer:
             check_flags(multiple=multiple, wait=wait)
         if self.auto_ack:
             await OnReceipt(self.tag).settle(tag, verdict, multiple=multiple, wait=wait)
+        if verdict == "retry":
+            await check_policy(self._link, self._holder, tag, multiple=multiple, shown=self._shown)
         if wait or self._closed:
             settled = await self._holder.settle_now(tag, verdict, multiple=multiple, shown=self._shown)
             if settled.stale:
@@ -303,11 +306,12 @@ class AsyncConsumer:
         self._check_shown(tag)
         await self.settle(tag, "ack", multiple=multiple, wait=wait)
 
-    async def nack(self, tag: int, *, requeue: bool = True, multiple: bool = False, wait: bool = False) -> None:
+    async def nack(
+        self, tag: int, *, requeue: bool = True, retry: bool = False, multiple: bool = False, wait: bool = False
+    ) -> None:
         """Refuse by tag: see `Delivery.nack`."""
         self._check_shown(tag)
-        check_flags(requeue=requeue)
-        await self.settle(tag, "requeue" if requeue else "reject", multiple=multiple, wait=wait)
+        await self.settle(tag, nack_verdict(requeue=requeue, retry=retry), multiple=multiple, wait=wait)
 
     async def reject(self, tag: int, *, requeue: bool = False, wait: bool = False) -> None:
         """Refuse by tag: see `Delivery.reject`."""

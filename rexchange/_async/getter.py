@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rexchange._async import io
 from rexchange._async.delivery import AsyncDelivery, OnReceipt
 from rexchange._async.holder import Holder
+from rexchange._async.retries import check_policy
 from rexchange._async.wire import ConnectionLost
 from rexchange.checks import check_flags
 from rexchange.errors import NotFound, RexchangeError, StaleDelivery
@@ -182,6 +183,8 @@ class Getter:
     async def settle(self, tag: int, verdict: Verdict, *, multiple: bool, wait: bool) -> None:
         """Settle, and always wait for the answer: there is no next read to ride on."""
         check_flags(multiple=multiple, wait=wait)
+        if verdict == "retry":
+            await check_policy(self._link, self._holder, tag, multiple=multiple, shown=tag)
         try:
             settled = await self._holder.settle_now(tag, verdict, multiple=multiple, shown=tag)
         finally:

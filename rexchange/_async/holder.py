@@ -12,7 +12,7 @@ from rexchange.ledger import Ledger, Log
 from rexchange.protocol import settle
 from rexchange.protocol.call import SessionGone
 from rexchange.protocol.consume import consume, keep_place
-from rexchange.protocol.settle import Batch, Settled
+from rexchange.protocol.settle import KINDS, Batch, Settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -20,15 +20,12 @@ if TYPE_CHECKING:
     from rexchange._async.link import Link
     from rexchange._async.session import Session
     from rexchange.codec import Table
-    from rexchange.hooks import Hooks, SettleKind
+    from rexchange.hooks import Hooks
     from rexchange.protocol.call import Call
     from rexchange.protocol.consume import Kind, Options
     from rexchange.protocol.settle import Verdict
 
     OnStale = Callable[[int, str], None]
-
-KINDS: dict[Verdict, SettleKind] = {"ack": "ack", "requeue": "nack", "reject": "reject"}
-"""What hooks are told: a requeue is a nack, a drop is a reject, whichever method asked for it."""
 
 _log = logging.getLogger("rexchange.settle")
 
@@ -61,6 +58,8 @@ class Holder:
         self.kind: Kind = options.kind
         #: The type of each queue, empty for a classic one.
         self.types: list[str] = []
+        #: Whether each queue has a retry policy, as far as we know.
+        self.retries: list[bool] = []
         self._tag = tag
         self._info = info or {}
         #: Where it is, for a stream.
@@ -145,7 +144,7 @@ class Holder:
         registered = await self._link.run(call, deadline=deadline)
         self.name, self._fresh, self.incarnations = fresh, "", registered.incarnations
         self.timeout = registered.timeout_ms / 1000
-        self.kind, self.types = registered.kind, registered.types
+        self.kind, self.types, self.retries = registered.kind, registered.types, registered.retries
         if self.is_log:
             return  # nothing of a stream is anybody's, so nothing was taken from us
         self._lose({(index, lost) for index, ids in enumerate(registered.kept) for lost in {*known[index]} - {*ids}})
@@ -179,6 +178,12 @@ class Holder:
         """Whether a delivery is outstanding, as far as we know."""
         with self._mutex:
             return self.ledger.holds(tag)
+
+    def queues_of(self, tag: int, *, multiple: bool, shown: int) -> set[int]:
+        """Return the queues of the deliveries that a verdict would settle; raises what the ledger raises."""
+        with self._mutex:
+            tags = self.ledger.judged(tag, multiple=multiple, shown=shown)
+            return {self.ledger.entry(each)[0] for each in tags}
 
     def known(self) -> list[list[bytes]]:
         """Return the ids of each queue that the user was shown or will be, verdicts on their way included."""

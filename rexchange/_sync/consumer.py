@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Self
 
 from rexchange._sync import io
 from rexchange._sync.deadlines import CLOSE_S
-from rexchange._sync.delivery import Delivery, OnReceipt
+from rexchange._sync.delivery import Delivery, OnReceipt, nack_verdict
 from rexchange._sync.holder import Holder
 from rexchange._sync.intake import Intake
+from rexchange._sync.retries import check_policy
 from rexchange.checks import check_flags, check_optional_seconds, check_tag
 from rexchange.errors import ConsumerCancelled, InvalidArgument, NotSupported, StaleDelivery, UnknownDeliveryTag
 from rexchange.protocol.consume import Options
@@ -291,6 +292,8 @@ class Consumer:
             check_flags(multiple=multiple, wait=wait)
         if self.auto_ack:
             OnReceipt(self.tag).settle(tag, verdict, multiple=multiple, wait=wait)
+        if verdict == "retry":
+            check_policy(self._link, self._holder, tag, multiple=multiple, shown=self._shown)
         if wait or self._closed:
             settled = self._holder.settle_now(tag, verdict, multiple=multiple, shown=self._shown)
             if settled.stale:
@@ -304,11 +307,12 @@ class Consumer:
         self._check_shown(tag)
         self.settle(tag, "ack", multiple=multiple, wait=wait)
 
-    def nack(self, tag: int, *, requeue: bool = True, multiple: bool = False, wait: bool = False) -> None:
+    def nack(
+        self, tag: int, *, requeue: bool = True, retry: bool = False, multiple: bool = False, wait: bool = False
+    ) -> None:
         """Refuse by tag: see `Delivery.nack`."""
         self._check_shown(tag)
-        check_flags(requeue=requeue)
-        self.settle(tag, "requeue" if requeue else "reject", multiple=multiple, wait=wait)
+        self.settle(tag, nack_verdict(requeue=requeue, retry=retry), multiple=multiple, wait=wait)
 
     def reject(self, tag: int, *, requeue: bool = False, wait: bool = False) -> None:
         """Refuse by tag: see `Delivery.reject`."""

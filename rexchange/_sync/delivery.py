@@ -18,6 +18,16 @@ if TYPE_CHECKING:
     from rexchange.protocol.settle import Verdict
 
 
+def nack_verdict(*, requeue: object, retry: object) -> Verdict:
+    """Return what a nack asks for; raises InvalidArgument where it contradicts itself."""
+    check_flags(requeue=requeue, retry=retry)
+    if retry and not requeue:
+        raise InvalidArgument("retry", retry, "either retry=True or requeue=False: a retry comes back to the queue")
+    if retry:
+        return "retry"
+    return "requeue" if requeue else "reject"
+
+
 class Settler(Protocol):
     """Who handed the delivery out, and settles it."""
 
@@ -139,10 +149,13 @@ class Delivery:
         """
         self._settler.settle(self.delivery_tag, "ack", multiple=multiple, wait=wait)
 
-    def nack(self, *, requeue: bool = True, multiple: bool = False, wait: bool = False) -> None:
-        """Refuse: back to its place in the queue, or with requeue=False drop it (RabbitMQ's basic.nack)."""
-        check_flags(requeue=requeue)
-        verdict: Verdict = "requeue" if requeue else "reject"
+    def nack(self, *, requeue: bool = True, retry: bool = False, multiple: bool = False, wait: bool = False) -> None:
+        """Refuse: back to its place in the queue, or with requeue=False drop it (RabbitMQ's basic.nack).
+
+        `retry`: back to its place when the queue's retry policy says so; after its last try it is dead-lettered.
+        Raises PreconditionFailed where the queue has no such policy.
+        """
+        verdict = nack_verdict(requeue=requeue, retry=retry)
         self._settler.settle(self.delivery_tag, verdict, multiple=multiple, wait=wait)
 
     def reject(self, *, requeue: bool = False, wait: bool = False) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rexchange._sync import io
 from rexchange._sync.delivery import Delivery, OnReceipt
 from rexchange._sync.holder import Holder
+from rexchange._sync.retries import check_policy
 from rexchange._sync.wire import ConnectionLost
 from rexchange.checks import check_flags
 from rexchange.errors import NotFound, RexchangeError, StaleDelivery
@@ -181,6 +182,8 @@ class Getter:
     def settle(self, tag: int, verdict: Verdict, *, multiple: bool, wait: bool) -> None:
         """Settle, and always wait for the answer: there is no next read to ride on."""
         check_flags(multiple=multiple, wait=wait)
+        if verdict == "retry":
+            check_policy(self._link, self._holder, tag, multiple=multiple, shown=tag)
         try:
             settled = self._holder.settle_now(tag, verdict, multiple=multiple, shown=tag)
         finally:

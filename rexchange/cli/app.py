@@ -12,6 +12,7 @@ from rexchange.cli.listing import register as register_listing
 from rexchange.cli.messages import register as register_messages
 from rexchange.cli.operate import register as register_operate
 from rexchange.cli.policies import register as register_policies
+from rexchange.cli.retries import register as register_retries
 from rexchange.cli.run import JSON, RETRY_TIMEOUT, URL, VERBOSE, VHOST, Options
 from rexchange.cli.topology import register as register_topology
 
@@ -43,6 +44,7 @@ for register in (
     register_listing,
     register_operate,
     register_policies,
+    register_retries,
     register_definitions,
 ):
     register(app)

@@ -45,6 +45,8 @@ def exchanges(run: Run) -> None:
 def queues(run: Run) -> None:
     """List the queues with how many messages are ready, and how many a consumer holds unacked.
 
+    What waits to be tried again is neither, and is shown where there is any.
+
     Example: [bold]rexchange list queues --json[/bold]
     """
     from rexchange.cli.output import arguments, plain, safe
@@ -57,20 +59,23 @@ def queues(run: Run) -> None:
         record = plain(item.queue)
         data.append(
             {key: record[key] for key in ("name", "durable", "exclusive", "auto_delete", "arguments")}
-            | {"ready": item.ready, "unacked": item.unacked, "consumers": item.consumers}
+            | {"ready": item.ready, "unacked": item.unacked, "waiting": item.waiting, "consumers": item.consumers}
         )
     rows = [
         (
             safe(item.queue.name),
             item.ready,
             item.unacked,
+            item.waiting or "",
             item.consumers,
             _features(item.queue),
             arguments(item.queue.arguments),
         )
         for item in found
     ]
-    _show(run, "queues", vhost, data, ("queue", "ready", "unacked", "consumers", "features", "arguments"), rows)
+    _show(
+        run, "queues", vhost, data, ("queue", "ready", "unacked", "waiting", "consumers", "features", "arguments"), rows
+    )
 
 
 @command(_list, "bindings")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rexchange import errors
-from rexchange.cli import values
+from rexchange.cli import retries, values
 from rexchange.cli.run import Run, command
 from rexchange.cli.values import ARGUMENTS
 
@@ -152,6 +152,12 @@ def declare_queue(  # noqa: PLR0913 - each argument of AMQP is an option
         str | None, _word("--type", "classic (the default), quorum or stream.", "TYPE", "classic", "quorum", "stream")
     ] = None,
     max_age: Annotated[float | None, _seconds("--max-age", "Of a stream: what is older goes (whole seconds).")] = None,
+    retry_delay: retries.DELAYS = None,
+    retry_first: retries.FIRST = None,
+    retry_factor: retries.FACTOR = None,
+    retry_longest: retries.LONGEST = None,
+    retry_tries: retries.TRIES = None,
+    retry_jitter: retries.JITTER = None,
     argument: ARGUMENTS = None,
 ) -> None:
     """Declare a queue: where messages wait for consumers.
@@ -175,6 +181,7 @@ def declare_queue(  # noqa: PLR0913 - each argument of AMQP is an option
         "delivery_limit": delivery_limit,
         "queue_type": type,
         "max_age": _span(max_age),
+        **retries.policy(retry_delay, retry_first, retry_factor, retry_longest, retry_tries, retry_jitter),
     }
     with run.broker() as broker:
         queue = broker.declare_queue(

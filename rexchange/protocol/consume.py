@@ -50,7 +50,7 @@ class Registered:
     """What `consume` answers.
 
     Each queue's incarnation, which of the ids named are still its own, its ack timeout, the kind that the queues made
-    of it, each queue's type (empty: classic).
+    of it, each queue's type (empty: classic), whether it has a retry policy.
     """
 
     incarnations: list[bytes]
@@ -58,6 +58,7 @@ class Registered:
     timeout_ms: int
     kind: Kind
     types: list[str]
+    retries: list[bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +93,14 @@ def consume(
 
 
 def _registered(reply: Reply) -> Registered:
-    incarnations, kept, timeout_ms, kind, types = reply
+    incarnations, kept, timeout_ms, kind, types, retries = reply
     return Registered(
-        list(incarnations), [list(ids) for ids in kept], timeout_ms, kind.decode(), [name.decode() for name in types]
+        list(incarnations),
+        [list(ids) for ids in kept],
+        timeout_ms,
+        kind.decode(),
+        [name.decode() for name in types],
+        [each == 1 for each in retries],
     )
 
 

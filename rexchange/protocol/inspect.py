@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 PER_PAGE = 100
 """Entries of one page: listing 10,000 queues never stalls the server."""
+QUEUE_ROW = 6
+"""Values of a queue in a page: its name, its record, four counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,8 @@ class QueueInfo:
     ready: int
     unacked: int
     consumers: int
+    waiting: int = 0
+    """Those that wait to be tried again; neither ready nor unacked."""
 
     @property
     def name(self) -> str:
@@ -86,11 +90,11 @@ def exchanges(keys: Keys) -> Plan[list[Exchange]]:
 
 def queues(keys: Keys) -> Plan[list[QueueInfo]]:
     """List all queues with their counts, by name."""
-    rows = yield from pages("queues", 5)
+    rows = yield from pages("queues", QUEUE_ROW)
     found: list[QueueInfo] = []
-    for name, (record, ready, unacked, consumers) in sorted(rows.items()):
+    for name, (record, ready, unacked, consumers, waiting) in sorted(rows.items()):
         queue = records.decode_queue(name, record, key=keys.queues, message_count=ready, consumer_count=consumers)
-        found.append(QueueInfo(queue, ready, unacked, consumers))
+        found.append(QueueInfo(queue, ready, unacked, consumers, waiting))
     return found
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rexchange import policies, records, traits
 from rexchange.protocol.call import Call, Plan, Reply, number
-from rexchange.protocol.inspect import pages
+from rexchange.protocol.inspect import QUEUE_ROW, pages
 
 if TYPE_CHECKING:
     from rexchange.keyspace import Keys
@@ -59,7 +59,7 @@ def _state(reply: Reply) -> State:
 def write_out(state: State, keys: Keys) -> Plan[State]:
     """Write what the policies mean for each queue and exchange. PoliciesChanged: they are others by now."""
     items: list[tuple[Arg, ...]] = []
-    queues = yield from pages("queues", 5)
+    queues = yield from pages("queues", QUEUE_ROW)
     for name, row in sorted(queues.items()):
         queue = records.decode_queue(name, row[0], key=keys.queues)
         items.append((b"q", name, row[0], traits.of_queue(queue, policies.definition(state.policies, queue))))

@@ -9,10 +9,13 @@ from rexchange.protocol.call import Call, Reply
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Sequence
 
+    from rexchange.hooks import SettleKind
     from rexchange.protocol.call import Arg
 
-Verdict = Literal["ack", "requeue", "reject"]
-_ORDER: dict[Verdict, int] = {"ack": 0, "requeue": 1, "reject": 2}
+Verdict = Literal["ack", "requeue", "reject", "retry"]
+_ORDER: dict[Verdict, int] = {"ack": 0, "requeue": 1, "reject": 2, "retry": 3}
+KINDS: dict[Verdict, SettleKind] = {"ack": "ack", "requeue": "nack", "reject": "reject", "retry": "retry"}
+"""What hooks are told: a requeue is a nack, a drop is a reject, whichever method asked for it."""
 
 
 class Settled(NamedTuple):
@@ -29,7 +32,7 @@ class Batch:
 
     def __init__(self) -> None:
         """Start empty."""
-        self._ids: dict[int, tuple[list[bytes], list[bytes], list[bytes]]] = {}
+        self._ids: dict[int, tuple[list[bytes], list[bytes], list[bytes], list[bytes]]] = {}
         #: The delivery tag of each entry, to name the stale ones.
         self.tags: dict[tuple[int, bytes], int] = {}
 
@@ -44,7 +47,7 @@ class Batch:
             queue, entry_id = entry
             lists = self._ids.get(queue)
             if lists is None:
-                lists = self._ids[queue] = ([], [], [])
+                lists = self._ids[queue] = ([], [], [], [])
             lists[column].append(entry_id)
             self.tags[entry] = tag
 
@@ -70,8 +73,8 @@ class Batch:
 
     def ids(self, queue: int) -> list[bytes]:
         """Return the ids of one queue."""
-        acks, requeues, rejects = self._ids.get(queue, ((), (), ()))
-        return [*acks, *requeues, *rejects]
+        acks, requeues, rejects, retries = self._ids.get(queue, ((), (), (), ()))
+        return [*acks, *requeues, *rejects, *retries]
 
     def call(
         self, consumer: str, queues: Sequence[str], incarnations: Sequence[bytes], *, again: bool, rearm: bool

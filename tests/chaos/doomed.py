@@ -73,6 +73,13 @@ def hold(broker: Broker, job: dict[str, Any]) -> Act:
     return lambda: held[-1].ack(multiple=True, wait=True)
 
 
+def retry(broker: Broker, job: dict[str, Any]) -> Act:
+    """Hold a delivery; to act is to retry it. A verdict on one that was retried before makes the script known."""
+    consumer = broker.consume(job["queue"], auto_ack=False, prefetch=1)
+    held = next(consumer)
+    return lambda: held.nack(retry=True, wait=True)
+
+
 def exclusive(broker: Broker, _job: dict[str, Any]) -> Act:
     queue = broker.declare_queue("mine", exclusive=True)
     broker.bind(queue, "amq.fanout")
@@ -100,7 +107,7 @@ def reap(broker: Broker, _job: dict[str, Any]) -> Act:
 
 
 ROLES: dict[str, Callable[[Broker, dict[str, Any]], Act]] = {
-    each.__name__: each for each in (publish, hold, exclusive, delete_queue, delete_exchange, purge, reap)
+    each.__name__: each for each in (publish, hold, retry, exclusive, delete_queue, delete_exchange, purge, reap)
 }
 
 

@@ -73,6 +73,23 @@ def consume(job: dict[str, Any], say: Callable[[str], None]) -> None:
                 delivery.ack()
 
 
+def retry(job: dict[str, Any], say: Callable[[str], None]) -> None:
+    """Retry all but those that begin with `ok`, which are acked at the second try; log each handing-out."""
+    with Broker(job["url"], vhost=job["vhost"], hooks=Confirmed(say), **settings(job["settings"])) as broker:
+        consumer = broker.consume(job["queue"], auto_ack=False, prefetch=job.get("prefetch", 10))
+        with consumer:
+            sys.stdout.write("ready\n")
+            sys.stdout.flush()
+            for delivery in consumer:
+                body = delivery.body.decode()
+                say(f"tried {body} {delivery.delivery_count}")
+                if body.startswith("ok") and delivery.redelivered:
+                    say(f"acking {body}")
+                    delivery.ack()
+                else:
+                    delivery.nack(retry=True)
+
+
 def publish(job: dict[str, Any], say: Callable[[str], None]) -> None:
     """Publish `count` messages in batches of `batch`; log what was confirmed."""
     batch = job.get("batch", 1)
@@ -88,7 +105,7 @@ def publish(job: dict[str, Any], say: Callable[[str], None]) -> None:
 if __name__ == "__main__":
     work = json.loads(sys.argv[1])
     log = os.open(work["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    run = {"consume": consume, "publish": publish}[work["role"]]
+    run = {"consume": consume, "publish": publish, "retry": retry}[work["role"]]
 
     def write(line: str) -> None:
         os.write(log, line.encode() + b"\n")

@@ -40,7 +40,8 @@ def test_declare_queue(cli: Cli, broker: Broker) -> None:
 
 def test_every_typed_option_of_a_queue_is_an_option_here(cli: Cli) -> None:
     told = cli.ok("declare", "queue", "--help").out
-    names = {"type" if name == "queue_type" else name.replace("_", "-") for name in QueueOptions.__annotations__}
+    own = {"queue_type": "type", "retry_delays": "retry-delay"}
+    names = {own.get(name, name.replace("_", "-")) for name in QueueOptions.__annotations__}
     assert {name for name in names if f"--{name}" not in told} == set()
 
 
@@ -182,6 +183,7 @@ def test_list_as_json(cli: Cli, broker: Broker) -> None:
             "arguments": {"x-consumer-timeout": 9000},
             "ready": 1,
             "unacked": 0,
+            "waiting": 0,
             "consumers": 0,
         }
     ]

@@ -59,6 +59,7 @@ class Check:
             self._look(key, owners)
         for name in _BY_QUEUE:
             self._within(f"a queue in {name}", self._fields(getattr(self.keys, name)), queues)
+        self._within("a queue in retrying", {*self.ask("ZRANGE", self.keys.retrying, 0, -1)}, queues)
         self._within("a queue in due", {*self.ask("ZRANGE", self.keys.due, 0, -1)}, queues)
         self._within("a parcel", self._fields(self.keys.parcels), {*self.ask("ZRANGE", self.keys.later, 0, -1)})
         self._within(
@@ -110,14 +111,27 @@ class Check:
         stream = self.keys.stream(queue)
         members = [_pairs(row) for row in self.ask("XINFO", "CONSUMERS", stream, "g")]
         self._within(
-            f"an owner of entries of {queue!r}", {m[b"name"] for m in members if m[b"pending"]}, consumers | {b"-"}
+            f"an owner of entries of {queue!r}",
+            {m[b"name"] for m in members if m[b"pending"]},
+            consumers | {b"-", b"~"},
         )
         given_back = sum(member[b"pending"] for member in members if member[b"name"] == b"-")
         counted = int(self.ask("HGET", self.keys.returned, queue) or 0)
         if given_back != counted:
             self.problems.append(f"queue {queue!r}: {given_back} entries are given back, the counter says {counted}")
+        self._waiting(queue)
         self._within(f"a consumer of {queue!r}", {*self.ask("ZRANGE", self.keys.users(queue), 0, -1)}, consumers)
         self._ready(queue)
+
+    def _waiting(self, queue: bytes) -> None:
+        """What waits to be tried again is in the hands of `~`, and the reaper knows when the first of it is due."""
+        held = {row[0] for row in self.ask("XPENDING", self.keys.stream(queue), "g", "-", "+", 10_000_000, "~")}
+        waiting = self.ask("ZRANGE", self.keys.retries(queue), 0, -1, "WITHSCORES")
+        if held != {*waiting[::2]}:
+            self.problems.append(f"queue {queue!r}: {sorted(held)} are held for a retry, {sorted(waiting[::2])} wait")
+        planned = self.ask("ZSCORE", self.keys.retrying, queue)
+        if planned != (waiting[1] if waiting else None):
+            self.problems.append(f"queue {queue!r}: its first retry is due {waiting[1:2]}, the reaper knows {planned}")
 
     def _ready(self, queue: bytes) -> None:
         """The order of a queue with priorities holds what is ready, and the bytes of one that counts them are right."""

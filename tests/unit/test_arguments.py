@@ -19,6 +19,7 @@ from rexchange.arguments import (
 )
 from rexchange.codec import FieldValue
 from rexchange.errors import InvalidArgument, NotSupported, PreconditionFailed
+from rexchange.retries import KEYS
 
 MINUTE = timedelta(minutes=1)
 
@@ -69,7 +70,8 @@ def test_these_typed_options_need_another() -> None:
 
 def test_every_typed_option_is_tried_here() -> None:
     tried = {row[0] for row in OPTIONS} | {"dead_letter_routing_key", "max_age"}
-    assert tried == QueueOptions.__annotations__.keys()
+    retries = {option for option in QueueOptions.__annotations__ if option.startswith("retry_")}  # in test_retries.py
+    assert tried | retries == QueueOptions.__annotations__.keys()
 
 
 def test_an_option_nobody_knows_is_refused() -> None:
@@ -180,6 +182,7 @@ def test_what_rexchange_does_not_have_is_refused_and_not_ignored(argument: str, 
         queue_arguments({argument: value}, name="orders")
     assert (caught.value.name, caught.value.argument, caught.value.wanted) == ("orders", argument, value)
     assert argument in str(caught.value)
+    assert "x-retry-delays" in str(caught.value)  # what there is instead
 
 
 def test_an_illegal_value_comes_before_what_is_not_there() -> None:
@@ -238,7 +241,8 @@ def test_each_argument_goes_with_some_types_of_queues(argument: str, kind: str |
 
 
 def test_every_argument_is_tried_here() -> None:
-    assert {*ANY, "x-queue-type", *(argument for argument, _ in LATER)} == {*EQUIVALENCE}
+    own = {f"x-{key}" for key in KEYS}  # in test_retries.py
+    assert {*ANY, *own, "x-queue-type", *(argument for argument, _ in LATER)} == {*EQUIVALENCE}
 
 
 @pytest.mark.parametrize("value", ["reject-publish-dlx", b"reject-publish-dlx"])

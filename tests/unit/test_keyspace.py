@@ -30,6 +30,7 @@ PLAIN = [
     "timed",
     "bytes",
     "measures",
+    "retrying",
     "later",
     "parcels",
     "fates",
@@ -46,6 +47,7 @@ NAMED = {
     "session:<id>": KEYS.session(b"n"),
     "order:<queue>": KEYS.order(b"n"),
     "bell:<consumer>": KEYS.bell(b"n"),
+    "retries:<queue>": KEYS.retries(b"n"),
 }
 SCRIPTS_ALONE = [
     "ranks:<queue>",

@@ -20,7 +20,7 @@ from rexchange.errors import (
 from rexchange.keyspace import Keys
 from rexchange.message import Message
 from rexchange.policies import Policy, check
-from rexchange.protocol import consume, declare, inspect, policies, publish, settle, tick
+from rexchange.protocol import consume, declare, inspect, policies, publish, retries, settle, tick
 from rexchange.protocol.call import (
     Arg,
     Call,
@@ -249,7 +249,7 @@ ROWS = [
     Row(
         batch().call("c1", ["q"], [b"g3"], again=True, rearm=False),
         {"consumer": "c1", "again": 1, "rearm": 0},
-        ("q", b"g3", 1, 0, 0, b"1-0"),
+        ("q", b"g3", 1, 0, 0, 0, b"1-0"),
     ),
     Row(settle.extend("c1", ["q"], [[b"1-0"]]), {"consumer": "c1"}, ("q", 1, b"1-0")),
     Row(
@@ -264,6 +264,14 @@ ROWS = [
     Row(tick.tick(30_000), {"ttl_ms": 30_000, "budget": tick.REAPED_PER_CALL}),
     Row(first(inspect.queues(KEYS)), {"kind": "queues", "cursor": b"0", "limit": inspect.PER_PAGE}),
     Row(first(inspect.bindings(KEYS, ["logs"])), {"kind": "bindings:logs", "cursor": b"0", "limit": inspect.PER_PAGE}),
+    Row(retries.has_policy("q"), {"name": "q", "from": -1, "limit": 0}),
+    Row(first(retries.waiting("q")), {"name": "q", "from": 0, "limit": retries.PER_PAGE}),
+    Row(first(retries.retry_now("q", "s1", None)), {"session": "s1", "name": "q", "limit": retries.PER_PAGE}),
+    Row(
+        first(retries.retry_now("q", "s1", ["1-0"])),
+        {"session": "s1", "name": "q", "limit": retries.PER_PAGE},
+        ("1-0",),
+    ),
     Row(inspect.status(), {}),
     Row(policies.read(), {"verb": "read", "name": b"", "record": b""}),
     Row(policies.put(STATE.policies[0]), {"verb": "set", "name": "p", "record": check(STATE.policies[0])}),

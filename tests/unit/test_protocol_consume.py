@@ -17,13 +17,14 @@ def test_what_a_consumer_still_holds_is_named_queue_by_queue() -> None:
     known = [[b"1-0", b"2-0"], [], [b"9-9"]]
     call = consume.consume("s", "c2", "c1", ["a", "b", "c"], known, Options("m"), default_ms=120_000, info={})
     assert call.args[9:] == (b"", "a", 2, b"1-0", b"2-0", "b", 0, "c", 1, b"9-9")
-    reply = [[b"g1", b"g2", b"g3"], [[b"1-0"], [], []], 60_000, b"m", [b"", b"quorum", b""]]
+    reply = [[b"g1", b"g2", b"g3"], [[b"1-0"], [], []], 60_000, b"m", [b"", b"quorum", b""], [0, 1, 0]]
     assert call.decode(reply) == Registered(
         incarnations=[b"g1", b"g2", b"g3"],
         kept=[[b"1-0"], [], []],
         timeout_ms=60_000,
         kind="m",
         types=["", "quorum", ""],
+        retries=[False, True, False],
     )
 
 
@@ -148,24 +149,25 @@ def test_what_a_read_of_a_stream_brought() -> None:
 # --- settling
 
 
-def test_a_batch_sends_acks_then_requeues_then_rejects_for_each_queue() -> None:
+def test_a_batch_sends_acks_then_requeues_then_rejects_then_retries_for_each_queue() -> None:
     batch = settle.Batch()
     assert len(batch) == 0
     assert batch.verdicts() == []
     batch.add("reject", [(4, (0, b"4-0"))])
     batch.add("ack", [(1, (1, b"1-0")), (2, (0, b"2-0"))])
     batch.add("requeue", [(3, (0, b"3-0"))])
+    batch.add("retry", [(6, (0, b"6-0"))])
     batch.add("ack", [(5, (0, b"5-0"))])
-    assert len(batch) == 5
-    assert batch.ids(0) == [b"2-0", b"5-0", b"3-0", b"4-0"]
+    assert len(batch) == 6
+    assert batch.ids(0) == [b"2-0", b"5-0", b"3-0", b"4-0", b"6-0"]
     assert batch.ids(1) == [b"1-0"]
     assert batch.ids(7) == []
-    assert batch.verdicts() == [("ack", [2, 5, 1]), ("requeue", [3]), ("reject", [4])]
+    assert batch.verdicts() == [("ack", [2, 5, 1]), ("requeue", [3]), ("reject", [4]), ("retry", [6])]
     call = batch.call("c", ["a", "b"], [b"g1", b"g2"], again=False, rearm=True)
     assert call.args == (
         *("c", 0, 1),
-        *("a", b"g1", 2, 1, 1, b"2-0", b"5-0", b"3-0", b"4-0"),
-        *("b", b"g2", 1, 0, 0, b"1-0"),
+        *("a", b"g1", 2, 1, 1, 1, b"2-0", b"5-0", b"3-0", b"4-0", b"6-0"),
+        *("b", b"g2", 1, 0, 0, 0, b"1-0"),
     )
 
 

@@ -43,11 +43,11 @@ def test_an_empty_listing() -> None:
 
 
 def test_queues_have_counts_and_the_later_ones_hold() -> None:
-    pages = [[b"3", *queue("b", 5, 2, 1)], [b"0", *queue("a", -1, -1, 0), *queue("b", 6, 1, 1)]]
+    pages = [[b"3", *queue("b", 5, 2, 1, 0)], [b"0", *queue("a", -1, -1, 0, 0), *queue("b", 6, 1, 1, 4)]]
     found = drive(inspect.queues(KEYS), pages)[1]
-    assert [(info.name, info.ready, info.unacked, info.consumers) for info in found] == [
-        ("a", -1, -1, 0),
-        ("b", 6, 1, 1),
+    assert [(info.name, info.ready, info.unacked, info.consumers, info.waiting) for info in found] == [
+        ("a", -1, -1, 0, 0),
+        ("b", 6, 1, 1, 4),
     ]
     assert found[1].queue == Queue("b", incarnation="g1", message_count=6, consumer_count=1)
 
@@ -70,7 +70,7 @@ def test_a_corrupt_row_names_its_key() -> None:
     with pytest.raises(TopologyLost, match=r"rx:\{/\}:bindings:x"):
         drive(inspect.bindings(KEYS, ["x"]), [[b"0", b"junk", b""]])
     with pytest.raises(TopologyLost, match=r"rx:\{/\}:queues"):
-        drive(inspect.queues(KEYS), [[b"0", b"q", b"junk", 0, 0, 0]])
+        drive(inspect.queues(KEYS), [[b"0", b"q", b"junk", 0, 0, 0, 0]])
 
 
 def consumer(
