@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rexchange._sync.broker import Broker
     from rexchange._sync.consumer import Consumer
     from rexchange._sync.delivery import Delivery
+    from rexchange.changes import Change
     from rexchange.definitions import ImportPlan
     from rexchange.hooks import Counters, Hooks
     from rexchange.message import Message, Properties
@@ -29,6 +30,7 @@ __all__ = [
     "AsyncDelivery",
     "Binding",
     "Broker",
+    "Change",
     "Consumer",
     "Counters",
     "Delivery",
@@ -50,6 +52,7 @@ _HOMES = {
     "_sync.broker": ("Broker",),
     "_sync.consumer": ("Consumer",),
     "_sync.delivery": ("Delivery",),
+    "changes": ("Change",),
     "definitions": ("ImportPlan",),
     "hooks": ("Counters", "Hooks"),
     "message": ("Message", "Properties"),

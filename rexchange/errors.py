@@ -182,12 +182,35 @@ class PreconditionFailed(TopologyError):
     reply_code = 406
     _default = "a precondition does not hold"
 
+    changeable = False
+    """Whether `update_queue` or `update_exchange` makes it what this declare wants."""
+
     @classmethod
-    def mismatch(cls, kind: str, name: str, argument: str, current: object, wanted: object) -> PreconditionFailed:
-        """Return the error of a second declare that differs from the first in `argument`."""
+    def mismatch(
+        cls, kind: str, name: str, argument: str, current: object, wanted: object, *, change: str = ""
+    ) -> PreconditionFailed:
+        """Return the error of a second declare that differs from the first in `argument`.
+
+        `change`: the call that changes it, where there is one.
+        """
+        instead = f"change it by {change}" if change else f"delete the {kind} first"
         message = (
             f"{kind} {name!r} exists with {argument}={_shown(current)}, and this declare wants {_shown(wanted)}: "
-            f"declare it with {_shown(current)}, use another name, or delete the {kind} first"
+            f"declare it with {_shown(current)}, use another name, or {instead}"
+        )
+        error = cls(message, kind=kind, name=name, argument=argument, current=current, wanted=wanted)
+        error.changeable = bool(change)
+        return error
+
+    @classmethod
+    def fixed(
+        cls, kind: str, name: str, argument: str, current: object, wanted: object, why: str
+    ) -> PreconditionFailed:
+        """Return the error of an update of what cannot change; `why` in words."""
+        move = ", move its messages there" if kind == "queue" else ""
+        message = (
+            f"{kind} {name!r}: {argument} is {_shown(current)} and cannot become {_shown(wanted)}, since {why}: "
+            f"declare another {kind} with {_shown(wanted)}, bind it as this one is{move}, and delete this one"
         )
         return cls(message, kind=kind, name=name, argument=argument, current=current, wanted=wanted)
 
