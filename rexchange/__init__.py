@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from rexchange._sync.broker import Broker
     from rexchange._sync.consumer import Consumer
     from rexchange._sync.delivery import Delivery
+    from rexchange.applying import TopologyPlan
     from rexchange.changes import Change
-    from rexchange.definitions import ImportPlan
+    from rexchange.definitions import ImportPlan, Topology
     from rexchange.hooks import Counters, Hooks
     from rexchange.message import Message, Properties
     from rexchange.policies import Policy
@@ -42,6 +43,8 @@ __all__ = [
     "Properties",
     "Queue",
     "Settings",
+    "Topology",
+    "TopologyPlan",
     "errors",
 ]
 
@@ -52,8 +55,9 @@ _HOMES = {
     "_sync.broker": ("Broker",),
     "_sync.consumer": ("Consumer",),
     "_sync.delivery": ("Delivery",),
+    "applying": ("TopologyPlan",),
     "changes": ("Change",),
-    "definitions": ("ImportPlan",),
+    "definitions": ("ImportPlan", "Topology"),
     "hooks": ("Counters", "Hooks"),
     "message": ("Message", "Properties"),
     "policies": ("Policy",),

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from rexchange.cli.applying import register as register_applying
 from rexchange.cli.definitions import register as register_definitions
 from rexchange.cli.demo import register as register_demo
 from rexchange.cli.listing import register as register_listing
@@ -14,6 +15,7 @@ from rexchange.cli.operate import register as register_operate
 from rexchange.cli.policies import register as register_policies
 from rexchange.cli.run import JSON, RETRY_TIMEOUT, URL, VERBOSE, VHOST, Options
 from rexchange.cli.topology import register as register_topology
+from rexchange.cli.update import register as register_update
 
 _EPILOG = (
     "[bold]Exit codes[/bold]  0 done · 1 refused or failed · 2 wrong usage · 3 nothing there (get, consume: no "
@@ -39,11 +41,13 @@ app = typer.Typer(
 for register in (
     register_demo,
     register_topology,
+    register_update,
     register_messages,
     register_listing,
     register_operate,
     register_policies,
     register_definitions,
+    register_applying,
 ):
     register(app)
 
