@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
 from rexchange import policies
+from rexchange.applying.places import place_of
 from rexchange.definitions import Topology
 from rexchange.definitions.values import binding_name
 from rexchange.errors import Problem
@@ -24,14 +25,15 @@ def check(topology: Topology, lines: Lines) -> Iterator[Problem]:
     for binding in topology.bindings:
         identity, name = (binding.source, encode_binding_id(binding)), binding_name(binding)
         if identity in seen:
-            yield problem("binding", name, f"binding {name} is here twice: keep one of them", lines)
+            words = f"binding {name} is here twice: keep one of them"
+            yield problem("binding", name, words, lines, place_of(binding))
         seen.add(identity)
     yield from circles(topology.exchanges, topology.policies, lines)
 
 
-def problem(kind: str, name: str, words: str, lines: Lines) -> Problem:
+def problem(kind: str, name: str, words: str, lines: Lines, place: tuple[str, str] | None = None) -> Problem:
     """Return a problem with its line."""
-    line = lines.get((kind, name))
+    line = lines.get(place or (kind, name))
     return Problem(words if line is None else f"line {line}: {words}", kind, name=name, line=line)
 
 

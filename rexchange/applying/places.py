@@ -6,12 +6,19 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 from rexchange.definitions.jsontext import Wrong
+from rexchange.records import encode_binding_id
+from rexchange.topology import Binding
 
 KINDS: Mapping[str, str] = {"exchanges": "exchange", "policies": "policy", "queues": "queue", "bindings": "binding"}
 """The sections of a file, and what is in them."""
 Path: TypeAlias = tuple[str | int, ...]
 """The keys that lead to something, and for lists its index."""
 Lines: TypeAlias = Mapping[Path, int]
+
+
+def place_of(binding: Binding) -> tuple[str, str]:
+    """Return what a binding's line is kept under: several may bear one name."""
+    return "binding", f"{binding.source}\0{encode_binding_id(binding).decode('latin-1')}"
 
 
 def line_of(lines: Lines, path: Path) -> int | None:

@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 
 from rexchange import changes
 from rexchange.applying.checking import circles, problem
+from rexchange.applying.places import place_of
 from rexchange.applying.reading import Wanted
 from rexchange.codec import as_text
 from rexchange.definitions import Topology
@@ -183,18 +184,19 @@ class _Worker:
                 where = (
                     "in the topology, and pruning deletes the one that is there" if gone else "in the topology or there"
                 )
-                self._wrong(name, f"no {end_kind} {end!r} {where}: add it")
+                self._wrong(binding, f"no {end_kind} {end!r} {where}: add it")
             elif isinstance(value, Queue) and value.exclusive:
-                self._wrong(name, f"queue {end!r} is exclusive to another session")
+                self._wrong(binding, f"queue {end!r} is exclusive to another session")
         if source is not None:
             try:
                 check_binding(binding, source)
             except PreconditionFailed as error:
-                self._wrong(name, str(error))
+                self._wrong(binding, str(error))
         return self._step("same" if _identity(binding) in bound else "create", "binding", name, value=binding)
 
-    def _wrong(self, binding: str, words: str) -> None:
-        found = problem("binding", binding, f"binding {binding}: {words}", self._lines)
+    def _wrong(self, binding: Binding, words: str) -> None:
+        name = binding_name(binding)
+        found = problem("binding", name, f"binding {name}: {words}", self._lines, place_of(binding))
         self.problems.append(found._replace(vhost=self._vhost))
 
     # --- what is not

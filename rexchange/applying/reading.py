@@ -8,7 +8,7 @@ from typing import cast
 
 from rexchange.applying import making, rows, tomltext, yamltext
 from rexchange.applying.checking import check
-from rexchange.applying.places import KINDS, Lines, Path, line_of
+from rexchange.applying.places import KINDS, Lines, Path, line_of, place_of
 from rexchange.applying.rows import KEYS, Row
 from rexchange.arguments import OPTION_NAMES
 from rexchange.definitions import Topology
@@ -31,7 +31,7 @@ Value = Exchange | Policy | Queue | Binding
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is to be there, and where in the file each thing stands, by kind and name."""
+    """What is to be there, and where in the file each thing stands, by kind and name (a binding by `place_of`)."""
 
     topology: Topology
     lines: Mapping[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
@@ -172,7 +172,8 @@ class _Reader:
         self._found.append(value)
         line = line_of(self._places, row.path)
         if line is not None:
-            self.lines.setdefault((kind, row.called), line)
+            place = place_of(value) if isinstance(value, Binding) else (kind, row.name)
+            self.lines.setdefault(place, line)
 
     def _at(self, row: Row, error: Exception) -> Path:
         """Return the key of a row that an error is about, as far as it says so."""
