@@ -72,8 +72,8 @@ class AsyncChanging(AsyncTopology):
     async def _update_queue(self, name: str, rework: Callable[[Queue], dict[str, FieldValue]]) -> list[Change]:
         """Give a queue the arguments that `rework` makes of it; again where it changed meanwhile."""
         await self._ready()
-        link, done = self._link, False
-        while not done:
+        link = self._link
+        while True:
             session = self._session.id
             found = await link.run(update.read_queue(name, session, link.keys))
             wanted = replace(found.value, arguments=queue_arguments(rework(found.value), name=name))
@@ -81,7 +81,8 @@ class AsyncChanging(AsyncTopology):
             changes.check("queue", name, changed)
             topology.check_queue(wanted, named=True)
             try:
-                done = not changed or await link.run(update.update_queue(found, wanted, session, link.policies))
+                if not changed or await link.run(update.update_queue(found, wanted, session, link.policies)):
+                    break
             except PoliciesChanged:
                 await known(link)
         noted = self._declared.get(("queue", name))
@@ -96,15 +97,16 @@ class AsyncChanging(AsyncTopology):
     async def _update_exchange(self, name: str, rework: Callable[[Exchange], dict[str, FieldValue]]) -> list[Change]:
         """Give an exchange the arguments that `rework` makes of it; again where it changed meanwhile."""
         await self._ready()
-        link, done = self._link, False
-        while not done:
+        link = self._link
+        while True:
             found = await link.run(update.read_exchange(name, link.keys))
             wanted = replace(found.value, arguments=exchange_arguments(rework(found.value), name=name))
             changed = changes.difference(found.value.arguments, wanted.arguments)
             changes.check("exchange", name, changed)
             topology.check_exchange(wanted)
             try:
-                done = not changed or await link.run(update.update_exchange(found, wanted, link.policies))
+                if not changed or await link.run(update.update_exchange(found, wanted, link.policies)):
+                    break
             except PoliciesChanged:
                 await known(link)
         if ("exchange", name) in self._declared:

@@ -7,8 +7,8 @@ from typing import cast
 
 from rexchange import policies
 from rexchange.arguments import QueueOptions, exchange_arguments, queue_arguments
-from rexchange.checks import check_flags
-from rexchange.codec import FieldValue, Table, encode_table, short_string
+from rexchange.checks import check_arguments, check_flags
+from rexchange.codec import encode_table, short_string
 from rexchange.definitions.jsontext import Wrong
 from rexchange.policies import Policy
 from rexchange.topology import (
@@ -61,9 +61,7 @@ def binding(value: Binding) -> Binding:
     if "" in (value.source, value.destination):
         raise Wrong("the default exchange cannot be bound: every queue is bound to it by its name")
     short_string("binding_key", value.binding_key)
-    arguments: object = value.arguments
-    if not isinstance(arguments, Mapping):
-        raise Wrong(f"arguments is {arguments!r}: give a table")
-    encode_table(cast("Table", arguments), "arguments")
-    table: dict[str, FieldValue] = dict(cast("Table", arguments))
+    check_arguments(value.arguments)
+    table = dict(value.arguments)
+    encode_table(table, "arguments")
     return Binding(value.source, value.destination, value.destination_kind, value.binding_key, table)

@@ -139,7 +139,7 @@ class _Reader:
         for key, given in items:
             path: Path = (section, key if isinstance(key, int) and listed else str(key))
             name = "" if listed else str(key)
-            raw = {} if given is None else given  # a queue with nothing to say of it, in YAML
+            raw: object = {} if given is None else given  # a queue with nothing to say of it, in YAML
             if not listed and not isinstance(key, str):
                 self._wrong(KINDS[section], name, Wrong(f"its name is {shown(key)}: put it in quotes"), path)
             elif not isinstance(raw, Mapping):

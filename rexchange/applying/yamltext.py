@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from rexchange.applying.places import Lines, Path, twice
 from rexchange.definitions.jsontext import Wrong, shown
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import yaml
 
 _DEPTH = 40
-_MOST = 1_000_000  # what aliases of aliases make of a small file
+_MOST = 100_000  # what aliases of aliases make of a small file
 
 
 def loads(text: str) -> tuple[Mapping[str, object], Lines]:
@@ -22,13 +22,14 @@ def loads(text: str) -> tuple[Mapping[str, object], Lines]:
     except ImportError as error:
         words = "YAML is read by PyYAML, which is not installed: pip install 'rexchange[yaml]', or write it in TOML"
         raise Wrong(words) from error
-    loader = yaml.SafeLoader(text)
+    loader = None
     try:
+        loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
         lines: dict[Path, int] = {}
         if node is not None:
             _walk(node, (), lines)
-        found: object = None if node is None else loader.construct_document(node)
+        found: object = None if node is None else cast("Any", loader).construct_document(node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = (mark.line + 1, mark.column + 1) if mark else (None, None)
@@ -36,7 +37,8 @@ def loads(text: str) -> tuple[Mapping[str, object], Lines]:
     except (yaml.YAMLError, ValueError) as error:
         raise Wrong(f"no YAML: {error}") from error
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
     if found is None:
         return {}, {}
     if not isinstance(found, dict):
