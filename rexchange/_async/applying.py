@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from rexchange._async.base import key_of
 from rexchange._async.definitions import PER_ROUND_TRIP, AsyncDefinitions
 from rexchange.checks import check_flags
 from rexchange.definitions import Topology
-from rexchange.errors import InvalidArgument
+from rexchange.errors import BrokerConnectionError, InvalidArgument
 from rexchange.policies import Policy
 from rexchange.protocol import declare, policies
 from rexchange.topology import Binding, Exchange, Queue
@@ -63,6 +64,8 @@ class AsyncApplying(AsyncDefinitions):
             again = await self._planned(wanted, prune=prune, in_use=in_use)
             again.check()
             await self._carry_out(again, in_use=in_use)
+        with suppress(BrokerConnectionError):  # all is done; else the next reaper drops what is over a limit
+            await self._aged()
         found = wanted.topology
         self._note(*found.exchanges, *found.policies, *found.queues, *found.bindings)
         return plan

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from rexchange._sync.base import key_of
 from rexchange._sync.definitions import PER_ROUND_TRIP, Definitions
 from rexchange.checks import check_flags
 from rexchange.definitions import Topology
-from rexchange.errors import InvalidArgument
+from rexchange.errors import BrokerConnectionError, InvalidArgument
 from rexchange.policies import Policy
 from rexchange.protocol import declare, policies
 from rexchange.topology import Binding, Exchange, Queue
@@ -64,6 +65,8 @@ class Applying(Definitions):
             again = self._planned(wanted, prune=prune, in_use=in_use)
             again.check()
             self._carry_out(again, in_use=in_use)
+        with suppress(BrokerConnectionError):  # all is done; else the next reaper drops what is over a limit
+            self._aged()
         found = wanted.topology
         self._note(*found.exchanges, *found.policies, *found.queues, *found.bindings)
         return plan

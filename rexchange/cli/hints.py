@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 
 from rexchange import errors
@@ -42,7 +43,7 @@ def update_command(error: errors.PreconditionFailed) -> str:
     elif option is not None and option not in TIMES:
         words = [f"--{option.replace('_', '-')}", str(wanted)]
     else:
-        words = ["--argument", f"{argument}={wanted}" if isinstance(wanted, str) else f"{argument}:={wanted!r}"]
+        words = ["--argument", f"{argument}={wanted}" if isinstance(wanted, str) else f"{argument}:={json.dumps(wanted)}"]
     return shlex.join(["rexchange", "update", error.kind, error.name, *words])
 
 
