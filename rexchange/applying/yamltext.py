@@ -22,7 +22,6 @@ def loads(text: str) -> tuple[Mapping[str, object], Lines]:
     except ImportError as error:
         words = "YAML is read by PyYAML, which is not installed: pip install 'rexchange[yaml]', or write it in TOML"
         raise Wrong(words) from error
-    loader = None
     try:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
@@ -36,9 +35,6 @@ def loads(text: str) -> tuple[Mapping[str, object], Lines]:
         raise Wrong(f"no YAML: {error.problem or error}", *place) from error
     except (yaml.YAMLError, ValueError) as error:
         raise Wrong(f"no YAML: {error}") from error
-    finally:
-        if loader is not None:
-            loader.dispose()
     if found is None:
         return {}, {}
     if not isinstance(found, dict):

@@ -143,7 +143,7 @@ def show_plan(run: Run, plan: ImportPlan, *, dry_run: bool) -> None:
     rows = [
         (step.action, step.kind, safe(step.vhost), safe(step.name), safe(step.reason))
         for step in plan.steps
-        if step.action not in passed_over or step.reason
+        if step.action not in passed_over or (step.action == "create" and step.reason)
     ]
     table = [grid(("", "kind", "vhost", "name", "why"), rows)] if rows else []
     run.show(data, *table, summary)

@@ -43,7 +43,10 @@ def update_command(error: errors.PreconditionFailed) -> str:
     elif option is not None and option not in TIMES:
         words = [f"--{option.replace('_', '-')}", str(wanted)]
     else:
-        words = ["--argument", f"{argument}={wanted}" if isinstance(wanted, str) else f"{argument}:={json.dumps(wanted)}"]
+        words = [
+            "--argument",
+            f"{argument}={wanted}" if isinstance(wanted, str) else f"{argument}:={json.dumps(wanted)}",
+        ]
     return shlex.join(["rexchange", "update", error.kind, error.name, *words])
 
 

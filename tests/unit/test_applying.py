@@ -435,6 +435,17 @@ def test_a_dead_letter_exchange_that_is_nowhere_is_a_remark() -> None:
     assert second.reason == ""
 
 
+def test_a_circle_of_others_is_theirs() -> None:
+    there = (
+        *STANDARD,
+        Exchange("a", "fanout", arguments={"alternate-exchange": "b"}),
+        Exchange("b", "fanout", arguments={"alternate-exchange": "a"}),
+    )
+    assert planned("[exchanges.x]", exchanges=there) == [("create", "exchange", "x")]
+    with pytest.raises(DefinitionsError, match="exchange 'b': alternate exchanges in a circle: a -> b -> a"):
+        planned("[exchanges.b]\ntype = 'fanout'\nalternate_exchange = 'a'", exchanges=there)
+
+
 def test_pruning_leaves_what_no_topology_may_name() -> None:
     there = {
         "queues": (Queue("own", exclusive=True, owner="s"), Queue("amq.gen-1"), Queue("old")),
