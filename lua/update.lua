@@ -15,6 +15,7 @@ if redis.call("HGET", vhost_key, "id") ~= vhost_id then
   return require("lib.vhost").refuse(vhost_key, vhost_id)
 end
 local prefix = string.sub(vhost_key, 1, -6)
+local policy = require("lib.policy")
 local hash = prefix .. (kind == "q" and "queues" or "exchanges")
 local record = redis.call("HGET", hash, name)
 if kind == "q" then
@@ -26,18 +27,18 @@ if kind == "q" then
   end
 elseif not record then
   return require("lib.refuse").reply("NOT_FOUND", "exchange", name, "no such exchange; declare it first")
-else
-  -- Bindings give an exchange another generation, which is no other exchange.
-  local generation = string.match(record, "^[^;]*;(%d+);")
-  new = string.gsub(new, "^([^;]*;)%d+;", "%1" .. (generation or "") .. ";", 1)
-  old = string.gsub(old, "^([^;]*;)%d+;", "%1" .. (generation or "") .. ";", 1)
+elseif policy.is_same_exchange(record, old) then
+  -- Written with the generation that it has by now.
+  new = string.gsub(new, "^([^;]*;)%d+;", "%1" .. string.match(record, "^[^;]*;(%d+);") .. ";")
+  old = record
+elseif policy.is_same_exchange(record, new) then
+  return 1
 end
 if record == new then
   return 1
 elseif record ~= old then
   return 0
 end
-local policy = require("lib.policy")
 local changed = policy.changed(vhost_key, state)
 if changed then
   return changed

@@ -114,7 +114,12 @@ def check(kind: Kind, name: str, changes: tuple[Change, ...]) -> None:
 
 def cannot(kind: Kind, name: str, argument: str, current: object, wanted: object) -> PreconditionFailed:
     """Return the error of a change that cannot be: why, and what to do instead."""
-    return PreconditionFailed.fixed(kind, name, argument, current, wanted, FIXED[argument])
+    move = ", move its messages there" if kind == "queue" else ""
+    message = (
+        f"{kind} {name!r}: {argument} is {current!r:.80} and cannot become {wanted!r:.80}, since {FIXED[argument]}: "
+        f"declare another {kind} with {wanted!r:.80}, bind it as this one is{move}, and delete this one"
+    )
+    return PreconditionFailed(message, kind=kind, name=name, argument=argument, current=current, wanted=wanted)
 
 
 def method(kind: str, name: str, argument: str) -> str:

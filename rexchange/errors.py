@@ -207,18 +207,6 @@ class PreconditionFailed(TopologyError):
         return error
 
     @classmethod
-    def fixed(
-        cls, kind: str, name: str, argument: str, current: object, wanted: object, why: str
-    ) -> PreconditionFailed:
-        """Return the error of an update of what cannot change; `why` in words."""
-        move = ", move its messages there" if kind == "queue" else ""
-        message = (
-            f"{kind} {name!r}: {argument} is {_shown(current)} and cannot become {_shown(wanted)}, since {why}: "
-            f"declare another {kind} with {_shown(wanted)}, bind it as this one is{move}, and delete this one"
-        )
-        return cls(message, kind=kind, name=name, argument=argument, current=current, wanted=wanted)
-
-    @classmethod
     def illegal(cls, kind: str, name: str, argument: str, value: object, wanted: str) -> PreconditionFailed:
         """Return the error of a value that AMQP or RabbitMQ does not take; `wanted` says what it takes."""
         message = f"{kind} {name!r}: {argument} is {_shown(value)}: give {wanted}"

@@ -8,7 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rexchange import applying
 from rexchange._sync import io
 from rexchange._sync.base import key_of
 from rexchange._sync.definitions import PER_ROUND_TRIP, Definitions
@@ -22,7 +21,7 @@ from rexchange.topology import Binding, Exchange, Queue
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rexchange.applying import Present, TopologyPlan, Wanted
+    from rexchange.applying import TopologyPlan, Wanted
     from rexchange.definitions import Value
     from rexchange.protocol.inspect import QueueInfo
 
@@ -72,14 +71,18 @@ class Applying(Definitions):
         return plan
 
     def _planned(self, wanted: Wanted, *, prune: bool, in_use: bool) -> TopologyPlan:
-        return applying.plan(wanted, self._present(), vhost=self.vhost, prune=prune, in_use=in_use)
+        from rexchange import applying  # noqa: PLC0415 - who never applies does not load it
 
-    def _present(self) -> Present:
+        present = applying.Present(*self._present())
+        return applying.plan(wanted, present, vhost=self.vhost, prune=prune, in_use=in_use)
+
+    def _present(self) -> tuple[Topology, dict[str, str]]:
+        """Return what there is, and why queues are in use."""
         exchanges, found, infos = self.exchanges(), self.policies(), self.queues()
         queues = tuple(info.queue for info in infos)
         busy = {info.name: _busy(info) for info in infos if _busy(info)}
         bindings = tuple(self.bindings())
-        return applying.Present(Topology(tuple(exchanges), tuple(found), queues, bindings), busy)
+        return Topology(tuple(exchanges), tuple(found), queues, bindings), busy
 
     def _carry_out(self, plan: TopologyPlan, *, in_use: bool, progress: Progress | None = None) -> None:
         """Do the steps: what others need comes before them, and what is deleted goes when nothing needs it any more."""
@@ -141,6 +144,8 @@ class Applying(Definitions):
 
 
 def _read(topology: object) -> Wanted:
+    from rexchange import applying  # noqa: PLC0415 - as above
+
     if not isinstance(topology, Path):
         return applying.read(topology)
     content = io.run_blocking(topology.read_bytes)

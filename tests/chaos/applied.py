@@ -76,7 +76,7 @@ def messages(broker: Broker) -> dict[str, list[bytes]]:
 
 def holds(broker: Broker) -> dict[str, set[str]]:
     """Return what the vhost holds, to be compared."""
-    return comparable(broker._present().topology)
+    return comparable(broker._present()[0])
 
 
 def comparable(held: Topology) -> dict[str, set[str]]:

@@ -39,8 +39,16 @@ def told(source: Any, form: str = ".toml") -> list[tuple[int | None, str, str]]:
 # --- lines of TOML
 
 
+def paths(value: Any, path: tuple[str | int, ...] = ()) -> set[tuple[str | int, ...]]:
+    """All that leads to anything in what was parsed."""
+    items: Any = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return {path, *(found for key, item in items for found in paths(item, (*path, key)))}
+
+
 def lines(text: str) -> dict[str, int]:
-    return {".".join(map(str, path)): line for path, line in loads(text)[1].items()}
+    found, places = loads(text)
+    assert paths(found) == {(), *places}, "everything has a line, and nothing else"
+    return {".".join(map(str, path)): line for path, line in places.items()}
 
 
 def test_tables_keys_and_lists_have_their_lines() -> None:

@@ -279,8 +279,17 @@ ROWS = [
     ),
     Row(
         update.read_queue("orders", "s1", KEYS),
-        {"session": "s1", "name": "orders", "passive": 1, "exclusive": 0, "head": b"", "tail": b""}
-        | {"traits": b"", "single": 0, "state": b"0"},
+        {
+            "session": "s1",
+            "name": "orders",
+            "passive": 1,
+            "exclusive": 0,
+            "head": b"",
+            "tail": b"",
+            "traits": b"",
+            "single": 0,
+            "state": b"0",
+        },
     ),
     Row(
         update.read_exchange("logs", KEYS),
@@ -292,13 +301,27 @@ ROWS = [
             Queue("orders", incarnation="g1", arguments={"x-expires": 9}),
             *("s1", STATE),
         ),
-        {"session": "s1", "kind": b"q", "name": "orders", "old": b"10;g1;0;0:", "new": b"10;g1;0;0:9:x-expires2:i9"}
-        | {"traits": b"7:expires2:i96:length2:i5", "state": b"7"},
+        {
+            "session": "s1",
+            "kind": b"q",
+            "name": "orders",
+            "old": b"10;g1;0;0:",
+            "new": b"10;g1;0;0:9:x-expires2:i9",
+            "traits": b"7:expires2:i96:length2:i5",
+            "state": b"7",
+        },
     ),
     Row(
         update.update_exchange(update.Found(b"t100;3;-", Exchange("logs", "topic")), Exchange("logs", "topic"), STATE),
-        {"session": b"", "kind": b"x", "name": "logs", "old": b"t100;3;-", "new": b"t100;3;2:ae"}
-        | {"traits": b"", "state": b"7"},
+        {
+            "session": b"",
+            "kind": b"x",
+            "name": "logs",
+            "old": b"t100;3;-",
+            "new": b"t100;3;2:ae",
+            "traits": b"",
+            "state": b"7",
+        },
     ),
 ]
 

@@ -78,7 +78,7 @@ def comparable(topology: Topology) -> dict[str, set[str]]:
 
 
 async def holds(broker: AsyncBroker) -> dict[str, set[str]]:
-    return comparable((await broker._present()).topology)
+    return comparable((await broker._present())[0])
 
 
 def sources(tmp_path: Path) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def comparable(topology: Topology) -> dict[str, set[str]]:
 
 
 def holds(broker: Broker) -> dict[str, set[str]]:
-    return comparable((broker._present()).topology)
+    return comparable((broker._present())[0])
 
 
 def sources(tmp_path: Path) -> dict[str, Any]:
