@@ -11,9 +11,11 @@ from itertools import count
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from rexchange import Broker
+from rexchange import Broker, Message
+from rexchange.errors import PublishRefused
 from tests.chaos.applied import Applier, comparable, fill, holds, messages, topology
 from tests.chaos.servers import KINDS, Server, note, running
+from tests.chaos.test_servers import full
 from tests.support.faults import Faults, Rule
 
 pytestmark = pytest.mark.slow
@@ -105,3 +107,16 @@ def test_two_that_apply_at_once_end_equal(server: Server, vhost: str) -> None:
             other.go(vhost, letter)
             assert [one.told(), other.told()] == ["done", "done"]
             assert holds(broker) == comparable(topology(letter, LARGE))
+
+
+def test_a_limit_is_lowered_because_memory_is_full(mortal: Server) -> None:
+    with Broker(mortal.url, vhost="v") as broker, mortal.client() as client:
+        broker.declare_queue("q")
+        broker.declare_exchange("x")
+        broker.publish_many([Message(b"%d" % n, routing_key="q") for n in range(200)])
+        for _ in full(client):
+            with pytest.raises(PublishRefused):
+                broker.publish(b"no", routing_key="q")
+            assert broker.update_queue("q", max_length=3, max_length_bytes=9) != []
+            assert broker.update_exchange("x", alternate_exchange="y") != []
+        assert messages(broker) == {"q": [b"197", b"198", b"199"]}
