@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,6 +69,20 @@ class AsyncApplying(AsyncDefinitions):
         found = wanted.topology
         self._note(*found.exchanges, *found.policies, *found.queues, *found.bindings)
         return plan
+
+    async def topology(self) -> Topology:
+        """Return what this vhost holds, as `apply` takes it.
+
+        Left out is what no topology may name: predeclared exchanges, names that begin with "amq.", exclusive queues,
+        and bindings to these.
+        """
+        there, _ = await self._present()
+        queues = tuple(each for each in there.queues if not each.exclusive and not each.name.startswith("amq."))
+        exchanges = tuple(each for each in there.exchanges if not each.name.startswith("amq."))
+        named = {("queue", each.name) for each in queues} | {("exchange", each.name) for each in there.exchanges}
+        bindings = tuple(each for each in there.bindings if (each.destination_kind, each.destination) in named)
+        plain = tuple(replace(each, incarnation="", message_count=0, consumer_count=0) for each in queues)
+        return Topology(exchanges, there.policies, plain, bindings)
 
     async def _planned(self, wanted: Wanted, *, prune: bool, in_use: bool) -> TopologyPlan:
         from rexchange import applying  # noqa: PLC0415 - who never applies does not load it

@@ -25,7 +25,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "queues": ("durable", "auto_delete", "arguments", *OPTION_NAMES),
     "bindings": ("source", "queue", "exchange", "key", "arguments"),
 }
-_TIMES = ("ack_timeout", "message_ttl", "expires", "max_age")
+TIMES = ("ack_timeout", "message_ttl", "expires", "max_age")
 _TIME = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(ms|s|m|h|d)")
 _UNITS = {
     "ms": timedelta(milliseconds=1),
@@ -130,7 +130,7 @@ def read_exchange(row: Row) -> Exchange:
 def read_queue(row: Row) -> Queue:
     """Return the queue of a row."""
     options = {option: row.raw[option] for option in OPTION_NAMES if option in row.raw}
-    for option in _TIMES:
+    for option in TIMES:
         if option in options:
             options[option] = duration(option, options[option])
     for option, value in options.items():

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rexchange.cli.run import Run, command
+from rexchange.definitions import SECTIONS
 from rexchange.errors import DefinitionsError, Problem
 
 if TYPE_CHECKING:
@@ -92,6 +93,10 @@ def export(
             "--vhost-only", help="That of --vhost, with no name of a vhost in it, for any other.", show_default=False
         ),
     ] = False,
+    topology: Annotated[
+        bool,
+        typer.Option("--topology", help="That of --vhost, as a file of TOML that apply takes.", show_default=False),
+    ] = False,
 ) -> None:
     """Write the definitions of all vhosts as RabbitMQ's JSON, which import takes, and RabbitMQ too.
 
@@ -99,9 +104,11 @@ def export(
 
     Example: [bold]rexchange export definitions.json[/bold]
     """
-    from rexchange.cli.output import count
-    from rexchange.definitions import SECTIONS, without_vhosts
+    from rexchange.definitions import without_vhosts
 
+    if topology:
+        _export_topology(run, file)
+        return
     with run.broker() as broker:
         found = broker.export_definitions([broker.vhost] if vhost_only else None)
     if vhost_only:
@@ -111,7 +118,25 @@ def export(
         typer.echo(text)
         return
     file.write_text(text + "\n", encoding="utf-8")
-    counts = {section: len(found[section]) for section in SECTIONS if section in found}
+    _written(run, file, {section: len(found[section]) for section in SECTIONS if section in found})
+
+
+def _export_topology(run: Run, file: Path | None) -> None:
+    from rexchange.applying import dump
+
+    with run.broker() as broker:
+        found = broker.topology()
+    text = dump(found)
+    if file is None:
+        typer.echo(text, nl=False)
+        return
+    file.write_text(text, encoding="utf-8")
+    _written(run, file, {section: len(getattr(found, section)) for section in SECTIONS[1:]})
+
+
+def _written(run: Run, file: Path, counts: dict[str, int]) -> None:
+    from rexchange.cli.output import count
+
     words = {section: section.removesuffix("s") for section in counts} | {"policies": "policy"}
     listed = ", ".join(count(number, words[section], section) for section, number in counts.items() if number)
     run.show({"file": str(file), **counts}, f"{listed or 'nothing'} written to {file}")

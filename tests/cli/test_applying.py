@@ -104,6 +104,17 @@ def test_apply_tells_all_that_is_wrong_with_file_and_line(cli: Cli, broker: Brok
     assert broker.queues() == []
 
 
+def test_a_vhost_is_exported_as_a_file_that_apply_takes(cli: Cli, file: Path, tmp_path: Path) -> None:
+    cli.ok("apply", str(file))
+    written = tmp_path / "written.toml"
+    done = cli.ok("export", str(written), "--topology")
+    assert done.out == f"1 exchange, 1 queue, 1 binding written to {written}\n"
+    assert cli.ok("export", "--topology").out == written.read_text()
+    assert cli.ok("apply", str(written), "--prune").out == "3 there already\n"
+    assert cli.ok("apply", str(written), "--vhost", "copy").out.splitlines()[-1] == "3 created"
+    assert "message_ttl = 60\n" in written.read_text()
+
+
 # --- update
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from rexchange import Binding, Exchange, Policy, Queue, Topology
-from rexchange.applying import Present, Wanted, plan, read
+from rexchange.applying import Present, Wanted, dump, plan, read
 from rexchange.applying.tomltext import loads
 from rexchange.definitions.jsontext import Wrong
 from rexchange.errors import DefinitionsError, InvalidArgument, Problem
@@ -472,3 +473,50 @@ def test_pruning_leaves_what_no_topology_may_name() -> None:
 def test_a_binding_to_anothers_exclusive_queue_is_refused() -> None:
     with pytest.raises(DefinitionsError, match="queue 'own' is exclusive to another session"):
         planned("[[bindings]]\nsource = 'amq.topic'\nqueue = 'own'", queues=(Queue("own", exclusive=True, owner="s"),))
+
+
+# --- writing
+
+
+def test_what_is_written_is_read_as_the_same() -> None:
+    odd: Any = {
+        "text": 'a "b"\\ \n\x7f\u00e9\U0001f407',
+        "bytes": b"\xff",
+        "list": [1, -2.5, True, {"a b": {}}, []],
+        "when": datetime(2030, 1, 1, tzinfo=UTC),
+        "exact": Decimal("1.50"),
+        "odd": float("inf"),
+    }
+    topology = Topology(
+        (
+            Exchange("x.y", "topic", False, True, True, {"alternate-exchange": "z", **odd}),
+            Exchange('odd "name"\\', "x-delayed-message", arguments={"x-delayed-type": "direct"}),
+        ),
+        (
+            Policy("p", r"^a\.b", {"max-length": 2, "dead-letter-exchange": "d"}),
+            Policy("q", "'", {"message-ttl": 5}, -3, "queues"),
+        ),
+        (
+            Queue("a", arguments={"x-message-ttl": 60_000, "x-expires": 1500, "x-max-priority": 5, **odd}),
+            Queue("b c", False, False, True),
+            Queue("log", arguments={"x-queue-type": "stream", "x-max-age": "7D"}),
+            Queue("sole", arguments={"x-single-active-consumer": True, "x-overflow": b"drop-head"}),
+        ),
+        (
+            Binding("x.y", "a", "queue", "k\t", {"x-match": "any", **odd}),
+            Binding("x.y", "x.y", "exchange"),
+        ),
+    )
+    written = dump(topology)
+    there = Present(topology, {})
+    steps = plan(toml(written), there, vhost="/", prune=True).steps
+    assert [step for step in steps if step.action != "same"] == []
+    assert len(steps) == 10
+    assert dump(toml(written).topology) == written
+    assert "message_ttl = 60\n" in written
+    assert 'expires = "1500ms"\n' in written
+
+
+def test_toml_has_no_none() -> None:
+    with pytest.raises(InvalidArgument, match=r"q: arguments.* is None: wanted something else: TOML has no None"):
+        dump(Topology(queues=(Queue("q", arguments={"x-own": [None]}),)))

@@ -268,6 +268,24 @@ async def test_bindings_and_policies_alone(broker: AsyncBroker) -> None:
     assert await broker.route("amq.topic", "a") == ["mail"]
 
 
+async def test_what_a_vhost_holds_is_a_topology(broker: AsyncBroker, connect: Connect) -> None:
+    await broker.apply(WANTED)
+    other = await connect()
+    await other.bind(await other.declare_queue("own", exclusive=True), "events")
+    await broker.bind("mail", "amq.topic", "k")
+
+    held = await broker.topology()
+
+    bindings = (*WANTED.bindings, Binding("amq.topic", "mail", binding_key="k"))
+    extra = Topology(WANTED.exchanges, WANTED.policies, WANTED.queues, bindings)
+    assert comparable(held) == comparable(extra)
+    assert not (await broker.apply(held, prune=True)).changed
+    async with broker.on_vhost(f"{broker.vhost}-copy") as copy:
+        await copy.apply(held)
+        assert comparable(await copy.topology()) == comparable(held)
+    await broker.delete_vhost(f"{broker.vhost}-copy")
+
+
 # --- what is wrong with it
 
 

@@ -269,6 +269,24 @@ def test_bindings_and_policies_alone(broker: Broker) -> None:
     assert broker.route("amq.topic", "a") == ["mail"]
 
 
+def test_what_a_vhost_holds_is_a_topology(broker: Broker, connect: Connect) -> None:
+    broker.apply(WANTED)
+    other = connect()
+    other.bind(other.declare_queue("own", exclusive=True), "events")
+    broker.bind("mail", "amq.topic", "k")
+
+    held = broker.topology()
+
+    bindings = (*WANTED.bindings, Binding("amq.topic", "mail", binding_key="k"))
+    extra = Topology(WANTED.exchanges, WANTED.policies, WANTED.queues, bindings)
+    assert comparable(held) == comparable(extra)
+    assert not (broker.apply(held, prune=True)).changed
+    with broker.on_vhost(f"{broker.vhost}-copy") as copy:
+        copy.apply(held)
+        assert comparable(copy.topology()) == comparable(held)
+    broker.delete_vhost(f"{broker.vhost}-copy")
+
+
 # --- what is wrong with it
 
 
