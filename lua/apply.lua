@@ -18,12 +18,12 @@ end
 local count = 0
 for i = 3, #ARGV, 4 do
   local hash = prefix .. (ARGV[i] == "q" and "queues" or "exchanges")
-  if redis.call("HGET", hash, ARGV[i + 1]) == ARGV[i + 2] then
-    if ARGV[i] == "q" then
-      policy.apply_to_queue(prefix, ARGV[i + 1], ARGV[i + 3])
-    else
-      policy.apply_to_exchange(prefix, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3])
-    end
+  local record = redis.call("HGET", hash, ARGV[i + 1])
+  if ARGV[i] == "q" and record == ARGV[i + 2] then
+    policy.apply_to_queue(prefix, ARGV[i + 1], ARGV[i + 3])
+    count = count + 1
+  elseif ARGV[i] == "x" and record and policy.is_same_exchange(record, ARGV[i + 2]) then
+    policy.apply_to_exchange(prefix, ARGV[i + 1], record, ARGV[i + 3])
     count = count + 1
   end
 end

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from rexchange._sync.broker import Broker
     from rexchange._sync.consumer import Consumer
     from rexchange._sync.delivery import Delivery
+    from rexchange.applying import TopologyPlan
     from rexchange.blocked import Blocked
-    from rexchange.definitions import ImportPlan
+    from rexchange.changes import Change
+    from rexchange.definitions import ImportPlan, Topology
     from rexchange.hooks import Counters, Hooks
     from rexchange.message import Message, Properties
     from rexchange.policies import Policy
@@ -33,6 +35,7 @@ __all__ = [
     "Binding",
     "Blocked",
     "Broker",
+    "Change",
     "Consumer",
     "Counters",
     "Delivery",
@@ -46,6 +49,8 @@ __all__ = [
     "Receipt",
     "Scheduled",
     "Settings",
+    "Topology",
+    "TopologyPlan",
     "errors",
 ]
 
@@ -56,8 +61,10 @@ _HOMES = {
     "_sync.broker": ("Broker",),
     "_sync.consumer": ("Consumer",),
     "_sync.delivery": ("Delivery",),
+    "applying": ("TopologyPlan",),
     "blocked": ("Blocked",),
-    "definitions": ("ImportPlan",),
+    "changes": ("Change",),
+    "definitions": ("ImportPlan", "Topology"),
     "hooks": ("Counters", "Hooks"),
     "message": ("Message", "Properties"),
     "policies": ("Policy",),

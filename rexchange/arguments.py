@@ -163,7 +163,7 @@ class QueueOptions(TypedDict, total=False):
     retry_jitter: float | None
 
 
-_NAMES = {
+OPTION_NAMES = {
     "ack_timeout": CONSUMER_TIMEOUT,
     "dead_letter_exchange": "x-dead-letter-exchange",
     "dead_letter_routing_key": "x-dead-letter-routing-key",
@@ -172,9 +172,10 @@ _NAMES = {
     for option in QueueOptions.__annotations__
     if not option.startswith(("ack", "dead"))
 }
+"""The typed options and the arguments that they set."""
 
 
-def _option(option: str, value: object) -> FieldValue:
+def option_value(option: str, value: object) -> FieldValue:
     """Return a typed option as the value of its argument."""
     if option == "max_age":
         return f"{_milliseconds(option, value, least=1000) // 1000}s"
@@ -196,10 +197,10 @@ def queue_arguments(raw: Table | None, options: QueueOptions | None = None, *, n
     """
     merged = _own_dict(raw)
     for option, value in (options or {}).items():
-        if option not in _NAMES:
-            raise InvalidArgument("option", option, f"one of {', '.join(sorted(_NAMES))}")
+        if option not in OPTION_NAMES:
+            raise InvalidArgument("option", option, f"one of {', '.join(sorted(OPTION_NAMES))}")
         if value is not None:
-            merged = _merge(merged, option, _NAMES[option], _option(option, value))
+            merged = _merge(merged, option, OPTION_NAMES[option], option_value(option, value))
     encode_table(merged, "arguments")  # types and lengths, before anything is compared or sent
     for argument, value in merged.items():
         rule = _RULES.get(argument)

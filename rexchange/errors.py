@@ -4,7 +4,7 @@
 
     RexchangeError
     ├── InvalidArgument (also ValueError)   a Python argument of a wrong type or out of range
-    ├── DefinitionsError (also ValueError)  a definitions file that cannot be imported: .problems
+    ├── DefinitionsError (also ValueError)  definitions or a topology not to be had: .problems
     ├── TopologyError                       kind, name, argument, current, wanted
     │   ├── AccessRefused        403        reserved name, default exchange, exclusive consumer
     │   ├── NotFound             404        no such exchange, queue, vhost
@@ -94,9 +94,10 @@ class InvalidArgument(RexchangeError, ValueError):
 
 
 class Problem(NamedTuple):
-    """What is wrong with definitions, and what to do; where in the JSON, or with which object.
+    """What is wrong with definitions or a topology, and what to do; where in the file, or with which object.
 
-    `why`: "invalid" (it must be mended), "differs" (another one of this name is there), "unsupported".
+    `why`: "invalid" (it must be mended), "differs" (another one of this name is there), "unsupported", "in use" (it
+    is not deleted).
     """
 
     message: str
@@ -105,11 +106,14 @@ class Problem(NamedTuple):
     name: str = ""
     line: int | None = None
     column: int | None = None
-    why: Literal["invalid", "differs", "unsupported"] = "invalid"
+    why: Literal["invalid", "differs", "unsupported", "in use"] = "invalid"
 
 
 class DefinitionsError(RexchangeError, ValueError):
-    """Definitions that cannot be read or imported; nothing was written. The fields are those of the first problem."""
+    """Definitions or a topology that cannot be read, imported or applied; nothing was written.
+
+    The fields are those of the first problem.
+    """
 
     def __init__(self, problems: Sequence[Problem], *, file: str = "") -> None:
         """Take all that is wrong, at least one, and the name of the file where there is one."""
@@ -182,14 +186,25 @@ class PreconditionFailed(TopologyError):
     reply_code = 406
     _default = "a precondition does not hold"
 
+    changeable = False
+    """Whether `update_queue` or `update_exchange` makes it what this declare wants."""
+
     @classmethod
-    def mismatch(cls, kind: str, name: str, argument: str, current: object, wanted: object) -> PreconditionFailed:
-        """Return the error of a second declare that differs from the first in `argument`."""
+    def mismatch(
+        cls, kind: str, name: str, argument: str, current: object, wanted: object, *, change: str = ""
+    ) -> PreconditionFailed:
+        """Return the error of a second declare that differs from the first in `argument`.
+
+        `change`: the call that changes it, where there is one.
+        """
+        instead = f"change it by {change}" if change else f"delete the {kind} first"
         message = (
             f"{kind} {name!r} exists with {argument}={_shown(current)}, and this declare wants {_shown(wanted)}: "
-            f"declare it with {_shown(current)}, use another name, or delete the {kind} first"
+            f"declare it with {_shown(current)}, use another name, or {instead}"
         )
-        return cls(message, kind=kind, name=name, argument=argument, current=current, wanted=wanted)
+        error = cls(message, kind=kind, name=name, argument=argument, current=current, wanted=wanted)
+        error.changeable = bool(change)
+        return error
 
     @classmethod
     def illegal(cls, kind: str, name: str, argument: str, value: object, wanted: str) -> PreconditionFailed:

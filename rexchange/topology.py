@@ -20,6 +20,7 @@ from rexchange.arguments import (
     HISTORY_LENGTH,
     same_value,
 )
+from rexchange.changes import method
 from rexchange.codec import FieldValue, Table, as_text, short_string
 from rexchange.errors import AccessRefused, InvalidArgument, NotSupported, PreconditionFailed, ResourceLocked
 
@@ -209,7 +210,8 @@ def compare_exchange(existing: Exchange, wanted: Exchange) -> None:
             raise PreconditionFailed.mismatch("exchange", existing.name, argument, here, there)
     if existing.alternate_exchange != wanted.alternate_exchange:
         values = existing.alternate_exchange, wanted.alternate_exchange
-        raise PreconditionFailed.mismatch("exchange", existing.name, ALTERNATE_EXCHANGE, *values)
+        change = method("exchange", existing.name, ALTERNATE_EXCHANGE)
+        raise PreconditionFailed.mismatch("exchange", existing.name, ALTERNATE_EXCHANGE, *values, change=change)
 
 
 def compare_queue(existing: Queue, wanted: Queue) -> None:
@@ -239,7 +241,8 @@ def compare_queue(existing: Queue, wanted: Queue) -> None:
         default = "classic" if argument == "x-queue-type" else None
         current, asked = existing.arguments.get(argument, default), wanted.arguments.get(argument, default)
         if not same_value(current, asked):
-            raise PreconditionFailed.mismatch("queue", existing.name, argument, current, asked)
+            change = method("queue", existing.name, argument)
+            raise PreconditionFailed.mismatch("queue", existing.name, argument, current, asked, change=change)
 
 
 def _exclusivity(queue: Queue) -> str:

@@ -46,6 +46,11 @@ function M.apply_to_queue(prefix, name, packed)
   end
 end
 
+--- Whether an exchange's record is still the one that was read: bindings give it another generation, and are no change.
+function M.is_same_exchange(record, read)
+  return (string.gsub(record, "^([^;]*;)%d+;", "%1")) == (string.gsub(read, "^([^;]*;)%d+;", "%1"))
+end
+
 --- Puts another alternate exchange into the record, which keeps the arguments as they were declared.
 function M.apply_to_exchange(prefix, name, record, alternate)
   local head, at = string.match(record, "^(.-;%d+;)()")

@@ -100,8 +100,9 @@ local function age(prefix, name, now_ms)
     require("lib.log").shorten(state, queue)
     return 0, queue.traits.age and now_ms + STREAM_MS or math.huge
   end
+  local counting = require("lib.measure").page(prefix, name) -- first: its last page may tell that it is over its limit
   local trimmed, more = arrivals.trim(state, queue)
-  if more or require("lib.measure").page(prefix, name) then
+  if more or counting then
     next_ms = now_ms
   end
   arrivals.finish(state)

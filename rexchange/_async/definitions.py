@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from rexchange import definitions, topology
 from rexchange._async import io
+from rexchange._async.changing import AsyncChanging
 from rexchange._async.listing import AsyncListing
 from rexchange._async.policies import known
-from rexchange._async.topology import AsyncTopology
 from rexchange.definitions import Content
 from rexchange.errors import InvalidArgument, NotFound
 from rexchange.keyspace import Keys
@@ -30,7 +30,7 @@ PER_ROUND_TRIP = 100
 """So many objects are made in one round trip; each is a script call of its own, so none of them stalls the server."""
 
 
-class AsyncDefinitions(AsyncTopology, AsyncListing):
+class AsyncDefinitions(AsyncChanging, AsyncListing):
     """The methods of a broker about definitions."""
 
     async def import_definitions(

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from rexchange import definitions, topology
 from rexchange._sync import io
+from rexchange._sync.changing import Changing
 from rexchange._sync.listing import Listing
 from rexchange._sync.policies import known
-from rexchange._sync.topology import Topology
 from rexchange.definitions import Content
 from rexchange.errors import InvalidArgument, NotFound
 from rexchange.keyspace import Keys
@@ -31,7 +31,7 @@ PER_ROUND_TRIP = 100
 """So many objects are made in one round trip; each is a script call of its own, so none of them stalls the server."""
 
 
-class Definitions(Topology, Listing):
+class Definitions(Changing, Listing):
     """The methods of a broker about definitions."""
 
     def import_definitions(

@@ -75,8 +75,12 @@ class Policies(Base):
         self._written_out()
 
     def _written_out(self) -> None:
-        """Write out what follows of the policies, and drop what is over a limit now: no reaper may be running."""
+        """Write out what follows of the policies, and drop what is over a limit now."""
         known(self._link)
+        self._aged()
+
+    def _aged(self) -> None:
+        """Do what is due now, such as dropping what is over a new limit: no reaper may be running."""
         ttl_ms = int(self.settings.session_timeout.total_seconds() * 1000)
         while (self._run(tick.tick(ttl_ms))).next_ms == 0:
             pass

@@ -175,11 +175,15 @@ class Topology(Policies):
         self._ready()
         plan = declare.delete_queue(name, self._session.id, if_unused=if_unused, if_empty=if_empty)
         count = self._link.follow(plan)
+        self._forget_queue(name)
+        return count
+
+    def _forget_queue(self, name: str) -> None:
+        """Keep nothing of a queue that was deleted."""
         self._undeclare("queue", name)
         getter = self._getters.pop(name, None)
         if getter is not None:
             getter.close()
-        return count
 
     def purge(self, queue: str | Queue) -> int:
         """Remove what is ready in a queue and return how many; unacked ones stay. Raises NotFound."""

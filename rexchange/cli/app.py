@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from rexchange.cli.applying import register as register_applying
 from rexchange.cli.definitions import register as register_definitions
 from rexchange.cli.demo import register as register_demo
 from rexchange.cli.listing import register as register_listing
@@ -15,6 +16,7 @@ from rexchange.cli.policies import register as register_policies
 from rexchange.cli.retries import register as register_retries
 from rexchange.cli.run import JSON, RETRY_TIMEOUT, URL, VERBOSE, VHOST, Options
 from rexchange.cli.topology import register as register_topology
+from rexchange.cli.update import register as register_update
 
 _EPILOG = (
     "[bold]Exit codes[/bold]  0 done · 1 refused or failed · 2 wrong usage · 3 nothing there (get, consume: no "
@@ -40,12 +42,14 @@ app = typer.Typer(
 for register in (
     register_demo,
     register_topology,
+    register_update,
     register_messages,
     register_listing,
     register_operate,
     register_policies,
     register_retries,
     register_definitions,
+    register_applying,
 ):
     register(app)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rexchange.cli.run import Run, command
+from rexchange.definitions import SECTIONS
 from rexchange.errors import DefinitionsError, Problem
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ _WORDS: dict[Action, str] = {
     "differs": "left as they are",
     "unsupported": "unsupported",
     "skipped": "skipped",
+    "update": "updated",
+    "delete": "deleted",
+    "in use": "in use",
 }
 _ADVICE = {
     "differs": "--skip-existing leaves what is there as it is",
@@ -60,7 +64,7 @@ def import_(
     Example: [bold]rexchange import definitions.json --dry-run[/bold]
     """
     source = typer.get_binary_stream("stdin").read() if str(file) == "-" else file
-    with run.broker() as broker, _progress(run) as progress:
+    with run.broker() as broker, progress_bar(run, "importing") as progress:
         try:
             plan = broker.import_definitions(
                 source,
@@ -71,10 +75,10 @@ def import_(
             )
         except DefinitionsError as error:
             run.fail(str(error), _advice(error.problems))
-    _show(run, plan, dry_run=dry_run)
+    show_plan(run, plan, dry_run=dry_run)
     problems = plan.problems(skip_existing=skip_existing, allow_unsupported=skip_unsupported)
     if dry_run and problems:
-        run.fail(f"it would be refused: {_counted(len(problems))} to solve", _advice(problems))
+        run.fail(f"it would be refused: {counted(len(problems))} to solve", _advice(problems))
 
 
 def export(
@@ -89,6 +93,10 @@ def export(
             "--vhost-only", help="That of --vhost, with no name of a vhost in it, for any other.", show_default=False
         ),
     ] = False,
+    topology: Annotated[
+        bool,
+        typer.Option("--topology", help="That of --vhost, as a file of TOML that apply takes.", show_default=False),
+    ] = False,
 ) -> None:
     """Write the definitions of all vhosts as RabbitMQ's JSON, which import takes, and RabbitMQ too.
 
@@ -96,9 +104,11 @@ def export(
 
     Example: [bold]rexchange export definitions.json[/bold]
     """
-    from rexchange.cli.output import count
-    from rexchange.definitions import SECTIONS, without_vhosts
+    from rexchange.definitions import without_vhosts
 
+    if topology:
+        _export_topology(run, file)
+        return
     with run.broker() as broker:
         found = broker.export_definitions([broker.vhost] if vhost_only else None)
     if vhost_only:
@@ -108,7 +118,25 @@ def export(
         typer.echo(text)
         return
     file.write_text(text + "\n", encoding="utf-8")
-    counts = {section: len(found[section]) for section in SECTIONS if section in found}
+    _written(run, file, {section: len(found[section]) for section in SECTIONS if section in found})
+
+
+def _export_topology(run: Run, file: Path | None) -> None:
+    from rexchange.applying import dump
+
+    with run.broker() as broker:
+        found = broker.topology()
+    text = dump(found)
+    if file is None:
+        typer.echo(text, nl=False)
+        return
+    file.write_text(text, encoding="utf-8")
+    _written(run, file, {section: len(getattr(found, section)) for section in SECTIONS[1:]})
+
+
+def _written(run: Run, file: Path, counts: dict[str, int]) -> None:
+    from rexchange.cli.output import count
+
     words = {section: section.removesuffix("s") for section in counts} | {"policies": "policy"}
     listed = ", ".join(count(number, words[section], section) for section, number in counts.items() if number)
     run.show({"file": str(file), **counts}, f"{listed or 'nothing'} written to {file}")
@@ -118,15 +146,17 @@ def _advice(problems: list[Problem]) -> str:
     return "; ".join(words for why, words in _ADVICE.items() if any(problem.why == why for problem in problems))
 
 
-def _counted(number: int) -> str:
+def counted(number: int) -> str:
+    """Return "1 problem", "2 problems"."""
     return "1 problem" if number == 1 else f"{number:,} problems"
 
 
-def _show(run: Run, plan: ImportPlan, *, dry_run: bool) -> None:
+def show_plan(run: Run, plan: ImportPlan, *, dry_run: bool) -> None:
+    """Print what was done, or would be."""
     from rexchange.cli.output import grid, plain, safe
 
     steps = [
-        {name: value for name, value in plain(step).items() if name != "value" and value not in (None, "")}
+        {name: value for name, value in plain(step).items() if name != "value" and value not in (None, "", [])}
         for step in plan.steps
     ]
     data: dict[str, Any] = {"dry_run": dry_run, "file": plan.file, "counts": plan.counts, "steps": steps}
@@ -138,21 +168,21 @@ def _show(run: Run, plan: ImportPlan, *, dry_run: bool) -> None:
     rows = [
         (step.action, step.kind, safe(step.vhost), safe(step.name), safe(step.reason))
         for step in plan.steps
-        if step.action not in passed_over
+        if step.action not in passed_over or (step.action == "create" and step.reason)
     ]
     table = [grid(("", "kind", "vhost", "name", "why"), rows)] if rows else []
     run.show(data, *table, summary)
 
 
 @contextmanager
-def _progress(run: Run) -> Generator[Callable[[int, int], None]]:
+def progress_bar(run: Run, doing: str) -> Generator[Callable[[int, int], None]]:
     """Show how far it is on a terminal."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from rexchange.cli.output import console
 
     screen = console(stderr=True)
-    columns = (TextColumn("importing"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn(doing), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=screen, transient=True, disable=run.json or not screen.is_terminal) as progress:
         task = progress.add_task("", total=None)
 

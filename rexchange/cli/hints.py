@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import shlex
+
 from rexchange import errors
+
+TIMES = ("ack_timeout", "message_ttl", "expires", "max_age")
+"""Options of queues that are times: seconds on the command line."""
 
 
 def hint(error: errors.RexchangeError) -> str:
@@ -19,9 +25,33 @@ def hint(error: errors.RexchangeError) -> str:
         return "`rexchange route EXCHANGE KEY` shows where a message would go"
     if isinstance(error, errors.AccessRefused) and error.kind == "vhost":
         return "name another one with --vhost"
+    if isinstance(error, errors.PreconditionFailed) and error.changeable:
+        return f"`{update_command(error)}` changes it, and keeps what is in it"
     if isinstance(error, errors.ResourceLocked):
         return "an exclusive queue can be used by the process that declared it, and by no other"
     return ""
+
+
+def update_command(error: errors.PreconditionFailed) -> str:
+    """Return the command that makes a queue or exchange what a declare wanted."""
+    from rexchange.arguments import ALTERNATE_EXCHANGE, OPTION_NAMES
+
+    argument, wanted = error.argument or "", error.wanted
+    option = next((option for option, of in OPTION_NAMES.items() if of == argument), None)
+    if wanted is None:
+        words = ["--remove", argument]
+    elif argument == ALTERNATE_EXCHANGE:
+        words = ["--alternate", str(wanted)]
+    elif option in TIMES and isinstance(wanted, int):
+        words = [f"--{option.replace('_', '-')}", f"{wanted / 1000:g}"]
+    elif option is not None and option not in TIMES:
+        words = [f"--{option.replace('_', '-')}", str(wanted)]
+    else:
+        words = [
+            "--argument",
+            f"{argument}={wanted}" if isinstance(wanted, str) else f"{argument}:={json.dumps(wanted)}",
+        ]
+    return shlex.join(["rexchange", "update", error.kind, error.name, *words])
 
 
 def _connection(error: errors.BrokerConnectionError) -> str:

@@ -168,9 +168,9 @@ def declare_queue(  # noqa: PLR0913 - each argument of AMQP is an option
         # An empty one may be a variable of the shell that nobody set.
         raise typer.BadParameter("give a name that is not empty, or --server-named", param_hint="'NAME'")
     options: dict[str, Any] = {
-        "ack_timeout": _span(ack_timeout),
-        "message_ttl": _span(message_ttl),
-        "expires": _span(expires),
+        "ack_timeout": span(ack_timeout),
+        "message_ttl": span(message_ttl),
+        "expires": span(expires),
         "max_length": max_length,
         "max_length_bytes": max_length_bytes,
         "overflow": overflow,
@@ -180,7 +180,7 @@ def declare_queue(  # noqa: PLR0913 - each argument of AMQP is an option
         "single_active_consumer": single_active_consumer or None,
         "delivery_limit": delivery_limit,
         "queue_type": type,
-        "max_age": _span(max_age),
+        "max_age": span(max_age),
         **retries.policy(retry_delay, retry_first, retry_factor, retry_longest, retry_tries, retry_jitter),
     }
     with run.broker() as broker:
@@ -307,7 +307,8 @@ def _exists(look: Callable[[], object]) -> bool:
     return True
 
 
-def _span(seconds: float | None) -> timedelta | None:
+def span(seconds: float | None) -> timedelta | None:
+    """Return seconds as a time."""
     return None if seconds is None else timedelta(seconds=seconds)
 
 

@@ -7,7 +7,7 @@ is the way back. Nothing is asked and nothing done here.
 
 from rexchange.definitions.planning import Action, ImportPlan, Step, Value, plan
 from rexchange.definitions.reading import read
-from rexchange.definitions.values import SECTIONS, Content, Definitions, LeftOut
+from rexchange.definitions.values import SECTIONS, Content, Definitions, LeftOut, Topology
 from rexchange.definitions.writing import dump, without_vhosts
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "ImportPlan",
     "LeftOut",
     "Step",
+    "Topology",
     "Value",
     "dump",
     "plan",

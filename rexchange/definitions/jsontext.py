@@ -30,7 +30,8 @@ class Wrong(Exception):
     def __init__(self, message: str, line: int | None = None, column: int | None = None) -> None:
         """Say what, and where (from 1)."""
         super().__init__(message)
-        where = "" if line is None else f"line {line}, column {column}: "
+        at = f"line {line}" if column is None else f"line {line}, column {column}"
+        where = "" if line is None else f"{at}: "
         self.problem = Problem(where + message, line=line, column=column)
 
 

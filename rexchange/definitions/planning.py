@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from rexchange.arguments import DELAYED_TYPE, headers_match
+from rexchange.changes import Change
 from rexchange.codec import as_text
 from rexchange.definitions.jsontext import shown
 from rexchange.definitions.values import Content, Definitions, LeftOut, binding_name, differing
@@ -17,7 +18,7 @@ from rexchange.policies import Policy
 from rexchange.records import encode_binding_id
 from rexchange.topology import DELAYED, PREDECLARED, Binding, Exchange, Queue, compare_exchange, compare_queue
 
-Action = Literal["create", "replace", "same", "differs", "unsupported", "skipped"]
+Action = Literal["create", "replace", "same", "differs", "unsupported", "skipped", "update", "delete", "in use"]
 Value: TypeAlias = Exchange | Policy | Queue | Binding
 Identity: TypeAlias = tuple[str, bytes]
 
@@ -27,7 +28,8 @@ class Step:
     """What becomes of one object.
 
     "create"; "replace" (a policy: RabbitMQ's import does so too); "same": it is there; "differs": another one of this
-    name is there, in `argument`, which is `current` there and `wanted` in the file; "unsupported"; "skipped". `reason`
+    name is there, in `argument`, which is `current` there and `wanted` in the file; "unsupported"; "skipped". Of
+    `apply` only: "update" (`changes` says what), "delete", and "in use" where it would be deleted otherwise. `reason`
     is in words, `value` what is to be made.
     """
 
@@ -40,6 +42,7 @@ class Step:
     argument: str | None = None
     current: object = None
     wanted: object = None
+    changes: tuple[Change, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +181,7 @@ class _Vhost:
             reason = f"queue {binding.destination!r} is exclusive to the connection that declared it"
             return Step("skipped", "binding", self.name, name, reason)
         try:
-            _check_binding(binding, exchanges[binding.source])
+            check_binding(binding, exchanges[binding.source])
         except PreconditionFailed as error:
             where = f"vhost {self.name!r}: binding {name}: "
             self.problems.append(Problem(where + str(error), "binding", self.name, name))
@@ -187,7 +190,7 @@ class _Vhost:
         return Step("create", "binding", self.name, name, value=binding)
 
 
-def _check_binding(binding: Binding, source: Exchange) -> None:
+def check_binding(binding: Binding, source: Exchange) -> None:
     """Refuse what the server would: RabbitMQ's import is silent about it and leaves the binding out."""
     type_name = as_text(source.arguments.get(DELAYED_TYPE)) if source.type == DELAYED else source.type
     if type_name == "headers":

@@ -16,13 +16,17 @@ SECTIONS = ("vhosts", "exchanges", "policies", "queues", "bindings")
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
-    """What a vhost holds."""
+class Topology:
+    """What a vhost holds, or is to hold: `broker.apply` makes it so."""
 
     exchanges: tuple[Exchange, ...] = ()
     policies: tuple[Policy, ...] = ()
     queues: tuple[Queue, ...] = ()
     bindings: tuple[Binding, ...] = ()
+
+
+Content = Topology
+"""What definitions call it."""
 
 
 @dataclass(frozen=True, slots=True)

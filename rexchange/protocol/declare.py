@@ -100,11 +100,12 @@ def delete_exchange(name: str, *, if_unused: bool) -> Plan[bool]:
     return left == 1
 
 
-def delete_queue(name: str, session: str, *, if_unused: bool, if_empty: bool) -> Plan[int]:
-    """Delete; returns how many ready messages went with it."""
+def delete_queue(name: str, session: str, *, if_unused: bool, if_empty: bool, idle: bool = False) -> Plan[int]:
+    """Delete; returns how many ready messages went with it. `idle`: only when nothing is unacked either."""
     left = -1
     while left == -1:
-        args = (session, name, int(if_unused), int(if_empty), BINDINGS_PER_CALL)
+        empty = 2 if idle else int(if_empty)
+        args = (session, name, int(if_unused), empty, BINDINGS_PER_CALL)
         left = yield Call("delete_queue", args, number)
     return left
 

@@ -20,7 +20,7 @@ from rexchange.errors import (
 from rexchange.keyspace import Keys
 from rexchange.message import Message
 from rexchange.policies import Policy, check
-from rexchange.protocol import consume, declare, inspect, policies, publish, retries, settle, tick
+from rexchange.protocol import consume, declare, inspect, policies, publish, retries, settle, tick, update
 from rexchange.protocol.call import (
     Arg,
     Call,
@@ -284,6 +284,52 @@ ROWS = [
             *(b"q", b"orders", b"10;g1;0;0:", b"6:length2:i5"),
             *(b"x", b"logs", b"t100;1;-", b"2:ae"),
         ),
+    ),
+    Row(
+        update.read_queue("orders", "s1", KEYS),
+        {
+            "session": "s1",
+            "name": "orders",
+            "passive": 1,
+            "exclusive": 0,
+            "head": b"",
+            "tail": b"",
+            "traits": b"",
+            "single": 0,
+            "state": b"0",
+        },
+    ),
+    Row(
+        update.read_exchange("logs", KEYS),
+        {"name": "logs", "passive": 1, "head": b"", "tail": b"", "state": b"0"},
+    ),
+    Row(
+        update.update_queue(
+            update.Found(b"10;g1;0;0:", Queue("orders", incarnation="g1")),
+            Queue("orders", incarnation="g1", arguments={"x-expires": 9}),
+            *("s1", STATE),
+        ),
+        {
+            "session": "s1",
+            "kind": b"q",
+            "name": "orders",
+            "old": b"10;g1;0;0:",
+            "new": b"10;g1;0;0:9:x-expires2:i9",
+            "traits": b"7:expires2:i96:length2:i5",
+            "state": b"7",
+        },
+    ),
+    Row(
+        update.update_exchange(update.Found(b"t100;3;-", Exchange("logs", "topic")), Exchange("logs", "topic"), STATE),
+        {
+            "session": b"",
+            "kind": b"x",
+            "name": "logs",
+            "old": b"t100;3;-",
+            "new": b"t100;3;2:ae",
+            "traits": b"",
+            "state": b"7",
+        },
     ),
 ]
 

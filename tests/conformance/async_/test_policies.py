@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rexchange import AsyncBroker, Message, Policy
+from rexchange import AsyncBroker, Broker, Message, Policy
 from rexchange.codec import Table
 from rexchange.errors import InvalidArgument, PreconditionFailed, PublishRefused
 from rexchange.policies import check
@@ -410,3 +410,20 @@ async def test_policies_are_declared_again_with_all_else(ask: Bare, connect: Con
     assert await broker.publish(b"", routing_key="q") == 1
     assert await kept(broker) == 2
     assert [policy.name for policy in await broker.policies()] == ["p"]
+
+
+async def test_a_binding_between_does_not_keep_an_alternate_exchange_out(broker: AsyncBroker, url: str) -> None:
+    await broker.declare_exchange("x", "topic")
+    await broker.declare_queue("q")
+    await broker.bind("q", "amq.fanout")
+
+    def meanwhile() -> None:
+        with Broker(url, vhost=broker.vhost) as other:
+            other.bind("q", "x", "a")
+            other.unbind("q", "x", "a")
+
+    between = Faults(broker).during("inspect", meanwhile, 2)
+    await broker.set_policy("rest", "^x$", {"alternate-exchange": "amq.fanout"})
+
+    assert between.done == 2
+    assert await broker.route("x", "else") == ["q"]

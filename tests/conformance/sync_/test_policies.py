@@ -407,3 +407,20 @@ def test_policies_are_declared_again_with_all_else(ask: Bare, connect: Connect) 
     assert broker.publish(b"", routing_key="q") == 1
     assert kept(broker) == 2
     assert [policy.name for policy in broker.policies()] == ["p"]
+
+
+def test_a_binding_between_does_not_keep_an_alternate_exchange_out(broker: Broker, url: str) -> None:
+    broker.declare_exchange("x", "topic")
+    broker.declare_queue("q")
+    broker.bind("q", "amq.fanout")
+
+    def meanwhile() -> None:
+        with Broker(url, vhost=broker.vhost) as other:
+            other.bind("q", "x", "a")
+            other.unbind("q", "x", "a")
+
+    between = Faults(broker).during("inspect", meanwhile, 2)
+    broker.set_policy("rest", "^x$", {"alternate-exchange": "amq.fanout"})
+
+    assert between.done == 2
+    assert broker.route("x", "else") == ["q"]
