@@ -32,14 +32,14 @@ if not queues.broken(prefix, name) then
   require("lib.arrivals").refresh(prefix, name)
   ready, unacked = queues.counts(prefix, name)
 end
-if if_empty == "2" and unacked > 0 then
-  return refuse.reply("PRECONDITION_FAILED", "queue", name, "it holds " .. unacked .. " unacked messages")
-end
 if if_empty ~= "0" then
   local waiting = queues.waiting(prefix, name)
   local held = ready > 0 and ready .. " ready messages" or waiting > 0 and waiting .. " messages that wait to be tried again"
   if held then
     return refuse.reply("PRECONDITION_FAILED", "queue", name, "it holds " .. held .. "; purge it or leave out if_empty")
   end
+end
+if if_empty == "2" and unacked > 0 then
+  return refuse.reply("PRECONDITION_FAILED", "queue", name, "it holds " .. unacked .. " unacked messages")
 end
 return queues.delete(prefix, name, limit) and ready or -1

@@ -173,6 +173,8 @@ OPTION_NAMES = {
     if not option.startswith(("ack", "dead"))
 }
 """The typed options and the arguments that they set."""
+TIME_OPTIONS = ("ack_timeout", "message_ttl", "expires", "max_age", "retry_first", "retry_longest")
+"""Those that are times; retry_delays is a list of them."""
 
 
 def option_value(option: str, value: object) -> FieldValue:
@@ -181,7 +183,7 @@ def option_value(option: str, value: object) -> FieldValue:
         return f"{_milliseconds(option, value, least=1000) // 1000}s"
     if option == "retry_delays":
         return _delays(option, value)
-    if option in ("ack_timeout", "message_ttl", "expires", "retry_first", "retry_longest"):
+    if option in TIME_OPTIONS:
         return _milliseconds(option, value, least=0 if option == "message_ttl" else 1)
     if option in ("retry_factor", "retry_jitter") and isinstance(value, float) and value.is_integer():
         return int(value)  # a second declare may say 2 or 2.0

@@ -168,5 +168,10 @@ async def _read(topology: object) -> Wanted:
 
 def _busy(info: QueueInfo) -> str:
     """Say in words why a queue is in use, if it is."""
-    held = [(info.ready, "ready message"), (info.unacked, "unacked message"), (info.consumers, "consumer")]
+    held = [
+        (info.ready, "ready message"),
+        (info.waiting, "waiting message"),
+        (info.unacked, "unacked message"),
+        (info.consumers, "consumer"),
+    ]
     return ", ".join(f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in held if count > 0)

@@ -11,7 +11,7 @@ from typing import TypeVar, cast
 
 from rexchange.applying import making
 from rexchange.applying.places import Path
-from rexchange.arguments import OPTION_NAMES
+from rexchange.arguments import OPTION_NAMES, TIME_OPTIONS
 from rexchange.codec import FieldValue
 from rexchange.definitions.jsontext import Wrong, shown, to_table
 from rexchange.policies import ApplyTo, Policy
@@ -25,7 +25,6 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "queues": ("durable", "auto_delete", "arguments", *OPTION_NAMES),
     "bindings": ("source", "queue", "exchange", "key", "arguments"),
 }
-TIMES = ("ack_timeout", "message_ttl", "expires", "max_age")
 _TIME = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(ms|s|m|h|d)")
 _UNITS = {
     "ms": timedelta(milliseconds=1),
@@ -130,9 +129,11 @@ def read_exchange(row: Row) -> Exchange:
 def read_queue(row: Row) -> Queue:
     """Return the queue of a row."""
     options = {option: row.raw[option] for option in OPTION_NAMES if option in row.raw}
-    for option in TIMES:
-        if option in options:
-            options[option] = duration(option, options[option])
+    for option in options.keys() & TIME_OPTIONS:
+        options[option] = duration(option, options[option])
+    if "retry_delays" in options:
+        found = row.get("retry_delays", list, [], "a list of times")
+        options["retry_delays"] = [duration("retry_delays", each) for each in cast("list[object]", found)]
     for option, value in options.items():
         if value is None:
             raise Wrong(f"{option} is null: leave it out")

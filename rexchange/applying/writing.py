@@ -7,8 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from rexchange.applying.rows import TIMES
-from rexchange.arguments import ALTERNATE_EXCHANGE, OPTION_NAMES
+from rexchange.arguments import ALTERNATE_EXCHANGE, OPTION_NAMES, TIME_OPTIONS
 from rexchange.codec import Table
 from rexchange.definitions import Topology
 from rexchange.definitions.jsontext import to_json
@@ -71,10 +70,14 @@ def _queue(queue: Queue) -> dict[str, object]:
     arguments = dict(queue.arguments)
     for argument in sorted(arguments.keys() & _OPTIONS):
         option, value = _OPTIONS[argument], to_json({argument: arguments.pop(argument)})[argument]
-        if option in TIMES:
-            value = value // _SECOND_MS if value % _SECOND_MS == 0 else f"{value}ms"
-        row[option] = value
+        if option in TIME_OPTIONS:
+            value = _time(value)
+        row[option] = [_time(each) for each in value] if option == "retry_delays" else value
     return row | _arguments(arguments)
+
+
+def _time(ms: int) -> object:
+    return ms // _SECOND_MS if ms % _SECOND_MS == 0 else f"{ms}ms"
 
 
 def _binding(binding: Binding) -> dict[str, object]:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import shlex
+from typing import cast
 
 from rexchange import errors
-
-TIMES = ("ack_timeout", "message_ttl", "expires", "max_age")
-"""Options of queues that are times: seconds on the command line."""
 
 
 def hint(error: errors.RexchangeError) -> str:
@@ -34,7 +32,7 @@ def hint(error: errors.RexchangeError) -> str:
 
 def update_command(error: errors.PreconditionFailed) -> str:
     """Return the command that makes a queue or exchange what a declare wanted."""
-    from rexchange.arguments import ALTERNATE_EXCHANGE, OPTION_NAMES
+    from rexchange.arguments import ALTERNATE_EXCHANGE, OPTION_NAMES, TIME_OPTIONS
 
     argument, wanted = error.argument or "", error.wanted
     option = next((option for option, of in OPTION_NAMES.items() if of == argument), None)
@@ -42,9 +40,11 @@ def update_command(error: errors.PreconditionFailed) -> str:
         words = ["--remove", argument]
     elif argument == ALTERNATE_EXCHANGE:
         words = ["--alternate", str(wanted)]
-    elif option in TIMES and isinstance(wanted, int):
+    elif option == "retry_delays" and isinstance(wanted, list):
+        words = [word for each in cast("list[int]", wanted) for word in ("--retry-delay", f"{each / 1000:g}")]
+    elif option in TIME_OPTIONS and isinstance(wanted, int):
         words = [f"--{option.replace('_', '-')}", f"{wanted / 1000:g}"]
-    elif option is not None and option not in TIMES:
+    elif option is not None and option not in TIME_OPTIONS:
         words = [f"--{option.replace('_', '-')}", str(wanted)]
     else:
         words = [

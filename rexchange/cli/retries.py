@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -55,29 +54,6 @@ JITTER = Annotated[
         "--retry-jitter", help="Up to this share more or less, such as 0.1.", metavar="0-1", rich_help_panel=_WHAT
     ),
 ]
-
-
-def policy(
-    delays: list[float] | None,
-    first: float | None,
-    factor: float | None,
-    longest: float | None,
-    tries: int | None,
-    jitter: float | None,
-) -> dict[str, Any]:
-    """Return the typed options of a queue."""
-
-    def span(seconds: float | None) -> timedelta | None:
-        return None if seconds is None else timedelta(seconds=seconds)
-
-    return {
-        "retry_delays": [timedelta(seconds=seconds) for seconds in delays] if delays else None,
-        "retry_first": span(first),
-        "retry_factor": factor,
-        "retry_longest": span(longest),
-        "retry_tries": tries,
-        "retry_jitter": jitter,
-    }
 
 
 def register(app: typer.Typer) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -152,7 +152,7 @@ def declare_queue(  # noqa: PLR0913 - each argument of AMQP is an option
         str | None, _word("--type", "classic (the default), quorum or stream.", "TYPE", "classic", "quorum", "stream")
     ] = None,
     max_age: Annotated[float | None, _seconds("--max-age", "Of a stream: what is older goes (whole seconds).")] = None,
-    retry_delay: retries.DELAYS = None,
+    retry_delays: retries.DELAYS = None,
     retry_first: retries.FIRST = None,
     retry_factor: retries.FACTOR = None,
     retry_longest: retries.LONGEST = None,
@@ -168,9 +168,9 @@ def declare_queue(  # noqa: PLR0913 - each argument of AMQP is an option
         # An empty one may be a variable of the shell that nobody set.
         raise typer.BadParameter("give a name that is not empty, or --server-named", param_hint="'NAME'")
     options: dict[str, Any] = {
-        "ack_timeout": span(ack_timeout),
-        "message_ttl": span(message_ttl),
-        "expires": span(expires),
+        "ack_timeout": ack_timeout,
+        "message_ttl": message_ttl,
+        "expires": expires,
         "max_length": max_length,
         "max_length_bytes": max_length_bytes,
         "overflow": overflow,
@@ -180,8 +180,13 @@ def declare_queue(  # noqa: PLR0913 - each argument of AMQP is an option
         "single_active_consumer": single_active_consumer or None,
         "delivery_limit": delivery_limit,
         "queue_type": type,
-        "max_age": span(max_age),
-        **retries.policy(retry_delay, retry_first, retry_factor, retry_longest, retry_tries, retry_jitter),
+        "max_age": max_age,
+        "retry_delays": retry_delays,
+        "retry_first": retry_first,
+        "retry_factor": retry_factor,
+        "retry_longest": retry_longest,
+        "retry_tries": retry_tries,
+        "retry_jitter": retry_jitter,
     }
     with run.broker() as broker:
         queue = broker.declare_queue(
@@ -189,7 +194,7 @@ def declare_queue(  # noqa: PLR0913 - each argument of AMQP is an option
             durable=not transient,
             auto_delete=auto_delete,
             arguments=values.table("--argument", argument),
-            **options,
+            **typed(options),
         )
     run.show(
         {"queue": queue.name, "ready": queue.message_count, "consumers": queue.consumer_count},
@@ -307,9 +312,16 @@ def _exists(look: Callable[[], object]) -> bool:
     return True
 
 
-def span(seconds: float | None) -> timedelta | None:
-    """Return seconds as a time."""
-    return None if seconds is None else timedelta(seconds=seconds)
+def typed(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options of a queue as the library takes them: seconds are times; those not given are left out."""
+    from rexchange.arguments import TIME_OPTIONS
+
+    found = {option: value for option, value in options.items() if value not in (None, [])}
+    for option in found.keys() & TIME_OPTIONS:
+        found[option] = timedelta(seconds=found[option])
+    if "retry_delays" in found:
+        found["retry_delays"] = [timedelta(seconds=seconds) for seconds in found["retry_delays"]]
+    return found
 
 
 def _destination(name: str, *, to_exchange: bool) -> str | Exchange:

@@ -10,9 +10,8 @@ import typer
 from rexchange.arguments import OPTION_NAMES
 from rexchange.changes import FIXED
 from rexchange.cli import topology, values
-from rexchange.cli.hints import TIMES
 from rexchange.cli.run import Run, command
-from rexchange.cli.topology import NAME, span
+from rexchange.cli.topology import NAME, typed
 from rexchange.cli.values import ARGUMENTS
 
 if TYPE_CHECKING:
@@ -60,13 +59,12 @@ def update_queue(
 
     Example: [bold]rexchange update queue mail --message-ttl 60 --remove x-max-length[/bold]
     """
-    given = {option: span(value) if option in TIMES else value for option, value in options.items()}
+    given = typed(options)
     arguments = _arguments(argument, remove)
-    if not arguments and all(value is None for value in given.values()):
+    if not arguments and not given:
         raise typer.BadParameter("nothing to change: give an option, --argument or --remove", param_hint="'NAME'")
     with run.broker() as broker:
-        chosen: Any = {option: value for option, value in given.items() if value is not None}
-        changed = broker.update_queue(name, arguments=arguments, **chosen)
+        changed = broker.update_queue(name, arguments=arguments, **given)
     _show(run, "queue", name, changed)
 
 

@@ -176,6 +176,12 @@ def test_update_of_what_cannot_change(cli: Cli, broker: Broker) -> None:
         (["--message-ttl", "5"], ["--message-ttl", "0.5"], "--message-ttl 0.5"),
         (["--max-length", "5"], ["--max-length", "6"], "--max-length 6"),
         (["--max-length", "5"], [], "--remove x-max-length"),
+        (["--retry-delay", "1"], ["--retry-delay", "2", "--retry-delay", "5"], "--retry-delay 2 --retry-delay 5"),
+        (
+            ["--retry-first", "1", "--retry-tries", "3"],
+            ["--retry-first", "2", "--retry-tries", "3"],
+            "--retry-first 2",
+        ),
         (["--overflow", "drop-head"], ["--overflow", "reject-publish"], "--overflow reject-publish"),
         (["--ack-timeout", "1"], ["--ack-timeout", "90"], "--ack-timeout 90"),
         (

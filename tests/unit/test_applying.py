@@ -500,6 +500,8 @@ def test_what_is_written_is_read_as_the_same() -> None:
             Queue("a", arguments={"x-message-ttl": 60_000, "x-expires": 1500, "x-max-priority": 5, **odd}),
             Queue("b c", False, False, True),
             Queue("log", arguments={"x-queue-type": "stream", "x-max-age": "7D"}),
+            Queue("tries", arguments={"x-retry-delays": [1000, 2500], "x-retry-tries": 5}),
+            Queue("grows", arguments={"x-retry-first": 1500, "x-retry-factor": 1.5, "x-retry-tries": 5}),
             Queue("sole", arguments={"x-single-active-consumer": True, "x-overflow": b"drop-head"}),
         ),
         (
@@ -511,10 +513,12 @@ def test_what_is_written_is_read_as_the_same() -> None:
     there = Present(topology, {})
     steps = plan(toml(written), there, vhost="/", prune=True).steps
     assert [step for step in steps if step.action != "same"] == []
-    assert len(steps) == 10
+    assert len(steps) == 12
     assert dump(toml(written).topology) == written
     assert "message_ttl = 60\n" in written
     assert 'expires = "1500ms"\n' in written
+    assert 'retry_delays = [1, "2500ms"]\n' in written
+    assert 'retry_first = "1500ms"\n' in written
 
 
 def test_toml_has_no_none() -> None:
