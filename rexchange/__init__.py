@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rexchange.hooks import Counters, Hooks
     from rexchange.message import Message, Properties
     from rexchange.policies import Policy
+    from rexchange.protocol.browse import BrowsedMessage, Unacked
     from rexchange.settings import Settings
     from rexchange.topology import Binding, Exchange, Queue
 
@@ -29,6 +30,7 @@ __all__ = [
     "AsyncDelivery",
     "Binding",
     "Broker",
+    "BrowsedMessage",
     "Consumer",
     "Counters",
     "Delivery",
@@ -40,6 +42,7 @@ __all__ = [
     "Properties",
     "Queue",
     "Settings",
+    "Unacked",
     "errors",
 ]
 
@@ -54,6 +57,7 @@ _HOMES = {
     "hooks": ("Counters", "Hooks"),
     "message": ("Message", "Properties"),
     "policies": ("Policy",),
+    "protocol.browse": ("BrowsedMessage", "Unacked"),
     "settings": ("Settings",),
     "topology": ("Binding", "Exchange", "Queue"),
 }

@@ -263,13 +263,17 @@ class PublishRefused(PublishError):
 
     `refused`: the index of a message in its group and the queue that refused it, empty where nothing was done at all;
     `counts`: the queues that took each message all the same, as in RabbitMQ, whose confirm is then a nack.
+    `moved`: how many messages `move` or `copy` had brought over before the queue was full.
     """
 
-    def __init__(self, message: str, *, refused: Sequence[tuple[int, str]] = (), counts: Sequence[int] = ()) -> None:
-        """Take the words, and what was refused."""
+    def __init__(
+        self, message: str, *, refused: Sequence[tuple[int, str]] = (), counts: Sequence[int] = (), moved: int = 0
+    ) -> None:
+        """Take the words, what was refused, and what was not."""
         super().__init__(message)
         self.refused = list(refused)
         self.counts = list(counts)
+        self.moved = moved
 
     @classmethod
     def by_full_queues(cls, counts: Sequence[int], refused: Sequence[tuple[int, str]]) -> PublishRefused:

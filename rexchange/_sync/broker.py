@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+from rexchange._sync.browsing import Browsing
 from rexchange._sync.definitions import Definitions
 from rexchange._sync.replies import Replies
 
 
-class Broker(Replies, Definitions):
+class Broker(Replies, Definitions, Browsing):
     """A connection to the broker (AMQP's connection and channel in one). Tasks of one event loop may share it.
 
     `url`: None means the environment's REXCHANGE_URL, else an embedded server; see the README for the schemes.
