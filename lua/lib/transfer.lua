@@ -7,7 +7,7 @@ local M = {}
 
 --- What the destination has to know of a message: its priority, and what is left of the expiration that its publisher gave it.
 -- The source's own TTL ends here, and that of the destination begins.
-local function options_of(look, item)
+local function options_of(look, item, now_ms)
   local fields, options = item.entry[2], {}
   local readable, message = pcall(envelope.read, fields[2])
   if not readable then
@@ -19,7 +19,7 @@ local function options_of(look, item)
   if expires_ms and look.traits.ttl and look.traits.ttl < given_ms then
     expires_ms = tonumber(string.match(item.entry[1], "^%d+")) + given_ms
   end
-  options.x = expires_ms and math.max(expires_ms - look.now_ms, 0)
+  options.x = expires_ms and math.max(expires_ms - now_ms, 0)
   return options
 end
 
@@ -38,7 +38,7 @@ function M.run(prefix, verb, look, source, destination, items)
     if is_full then
       break
     end
-    arrivals.put(state, target, fields[2], fields[4], options_of(look, item))
+    arrivals.put(state, target, fields[2], fields[4], options_of(look, item, state.now_ms))
     if verb == "move" then
       arrivals.take_out(state, origin, item.entry, item.owner ~= nil)
     end

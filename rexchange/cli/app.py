@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from rexchange.cli.browsing import register as register_browsing
 from rexchange.cli.definitions import register as register_definitions
 from rexchange.cli.demo import register as register_demo
 from rexchange.cli.listing import register as register_listing
@@ -40,6 +41,7 @@ for register in (
     register_demo,
     register_topology,
     register_messages,
+    register_browsing,
     register_listing,
     register_operate,
     register_policies,
