@@ -32,7 +32,7 @@ end
 local items, next_id = walk.page(look, first, last, limit)
 local seen, holders, reply = {}, {}, { next_id, false }
 for _, item in ipairs(items) do
-  if item.state ~= "ready" then
+  if item.state == "unacked" then
     owners.note(prefix, seen, holders, item.owner)
   end
   local at, fields = #reply, item.entry[2]

@@ -35,12 +35,12 @@ if not item then
 end
 if item.state == "ready" then
   require("lib.ready").remove(prefix, name, look.traits, item.entry, item.owner ~= nil)
-elseif force == "1" then
-  redis.call("HDEL", prefix .. "fences", item.owner) -- from here on its acks are checked: the one of this message comes too late
-  require("lib.departure").leave(look.key, item.entry, 1, 1)
-else
+elseif force ~= "1" then
   local record = redis.call("HGET", prefix .. "consumers", item.owner) or ""
   return { item.owner, record, item.idle_ms, item.count }
+else
+  redis.call("HDEL", prefix .. "fences", item.owner) -- from here on its acks are checked: that of this message comes too late
+  require("lib.departure").leave(look.key, item.entry, 1, 1)
 end
 lanes.keep(prefix, lane, number, token, look.now_ms, "1")
 return "1"

@@ -7,19 +7,24 @@ local M = {}
 
 --- What the destination has to know of a message: its priority, and what is left of the expiration that its publisher gave it.
 -- The source's own TTL ends here, and that of the destination begins.
-local function options_of(look, item, now_ms)
+local function options_of(look, item, target, now_ms)
   local fields, options = item.entry[2], {}
+  local expires_ms = tonumber(ready.field(fields, "x") or nil)
+  if not (expires_ms or target.traits.priority) then
+    return options
+  end
   local readable, message = pcall(envelope.read, fields[2])
   if not readable then
     return options -- it goes over as it is
   end
   options.p = tonumber(string.sub(typed.get(message.properties, "priority") or "", 2)) or 0
   local given_ms = tonumber(string.sub(typed.get(message.properties, "expiration") or "", 2))
-  local expires_ms = given_ms and tonumber(ready.field(fields, "x") or nil)
-  if expires_ms and look.traits.ttl and look.traits.ttl < given_ms then
-    expires_ms = tonumber(string.match(item.entry[1], "^%d+")) + given_ms
+  if expires_ms and given_ms then
+    if look.traits.ttl and look.traits.ttl < given_ms then
+      expires_ms = tonumber(string.match(item.entry[1], "^%d+")) + given_ms
+    end
+    options.x = math.max(expires_ms - now_ms, 0)
   end
-  options.x = expires_ms and math.max(expires_ms - now_ms, 0)
   return options
 end
 
@@ -38,7 +43,7 @@ function M.run(prefix, verb, look, source, destination, items)
     if is_full then
       break
     end
-    arrivals.put(state, target, fields[2], fields[4], options_of(look, item, state.now_ms))
+    arrivals.put(state, target, fields[2], fields[4], options_of(look, item, target, state.now_ms))
     if verb == "move" then
       arrivals.take_out(state, origin, item.entry, item.owner ~= nil)
     end

@@ -196,11 +196,11 @@ def _browsed(
     envelope: bytes,
     body: bytes,
 ) -> BrowsedMessage:
-    is_held = state != b"ready"
+    is_held = state == b"unacked"
     return BrowsedMessage(
         id=entry.decode(),
         queue=queue,
-        state="unacked" if is_held else "ready",
+        state=cast("State", state.decode()),
         body=body,
         delivery_count=count,
         arrived=_instant(entry.partition(b"-")[0]),

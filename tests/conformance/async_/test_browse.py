@@ -170,6 +170,7 @@ async def test_browsing_goes_on_behind_what_was_seen(broker: AsyncBroker) -> Non
 async def test_large_bodies_come_in_small_pages(broker: AsyncBroker, monkeypatch: pytest.MonkeyPatch) -> None:
     """A page ends at about 1 MiB of bodies, whatever its limit: the server is never held up for long."""
     await broker.declare_queue("q")
+    await broker.declare_queue("d")
     for _ in range(6):
         await broker.publish(b"x" * (MIB // 2), routing_key="q")
     link: Any = broker._link
@@ -181,8 +182,13 @@ async def test_large_bodies_come_in_small_pages(broker: AsyncBroker, monkeypatch
 
     monkeypatch.setattr(link, "run", counted)
 
-    assert len(await broker.browse("q")) == 6
+    found = await broker.browse("q")
+    assert len(found) == 6
     assert calls.count("browse") >= 3
+    assert await broker.copy("q", "d") == 6
+    assert calls.count("move") >= 3
+    assert await broker.copy("q", "d", ids=[each.id for each in found]) == 6
+    assert calls.count("move") >= 6
 
 
 async def test_a_filter_finds_what_is_far_behind(broker: AsyncBroker) -> None:

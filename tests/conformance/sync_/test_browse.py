@@ -169,6 +169,7 @@ def test_browsing_goes_on_behind_what_was_seen(broker: Broker) -> None:
 def test_large_bodies_come_in_small_pages(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
     """A page ends at about 1 MiB of bodies, whatever its limit: the server is never held up for long."""
     broker.declare_queue("q")
+    broker.declare_queue("d")
     for _ in range(6):
         broker.publish(b"x" * (MIB // 2), routing_key="q")
     link: Any = broker._link
@@ -180,8 +181,13 @@ def test_large_bodies_come_in_small_pages(broker: Broker, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(link, "run", counted)
 
-    assert len(broker.browse("q")) == 6
+    found = broker.browse("q")
+    assert len(found) == 6
     assert calls.count("browse") >= 3
+    assert broker.copy("q", "d") == 6
+    assert calls.count("move") >= 3
+    assert broker.copy("q", "d", ids=[each.id for each in found]) == 6
+    assert calls.count("move") >= 6
 
 
 def test_a_filter_finds_what_is_far_behind(broker: Broker) -> None:
