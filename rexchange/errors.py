@@ -15,7 +15,7 @@
     ├── PublishError
     │   ├── ContentTooLarge      311        a body or a call over its limit (RabbitMQ answers 406)
     │   ├── Unroutable           312        mandatory, and no queue: .messages
-    │   └── PublishRefused                  memory is full, or a queue: .refused, .counts
+    │   └── PublishRefused                  memory is full, or a queue: .refused, .counts, .moved
     ├── DeliveryError
     │   ├── UnknownDeliveryTag   406        never given out
     │   ├── AlreadySettled       406        acked, nacked or rejected before

@@ -6,6 +6,8 @@ local M = {}
 
 --- So many entries are looked at in one call, and about so many bytes: whoever looks comes again for more.
 local LOOKS, BYTES = 100, 1048576
+--- Entries of one XRANGE, which brings whole bodies into Lua: small ones may be followed by such of 16 MiB each.
+local STEP = 10
 --- Rows of XPENDING for a page of entries; there are more only where somebody deleted entries by hand.
 local ROWS = 1000
 
@@ -60,8 +62,8 @@ local function held(look, first, last)
   return rows
 end
 
---- Up to `wanted` entries, and whether these are the last. XRANGE brings whole bodies into Lua, so a step takes twice as many as
--- the one before, and no more than what those so far let expect.
+--- Up to `wanted` entries, and whether these are the last. A step takes more than the one before, and no more than what those
+-- so far let expect.
 local function read(look, from, to, wanted)
   local entries, bytes, step = {}, 0, 1
   while #entries < wanted and bytes < BYTES do
@@ -74,7 +76,7 @@ local function read(look, from, to, wanted)
       return entries, true
     end
     from = "(" .. page[#page][1]
-    step = math.min(2 * step, wanted - #entries, math.max(1, math.floor((BYTES - bytes) * #entries / bytes)))
+    step = math.min(2 * step, STEP, wanted - #entries, math.max(1, math.floor((BYTES - bytes) * #entries / bytes)))
   end
   return entries, false
 end

@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 import redis
@@ -97,6 +98,40 @@ def mortal(request: pytest.FixtureRequest) -> Iterator[Server]:
     """A server of the test's own, with AOF."""
     with running(request.param) as made:
         yield made
+
+
+@pytest.mark.parametrize("is_done", [False, True], ids=["before the page", "after the page, before its reply"])
+def test_a_server_killed_at_each_step_loses_and_doubles_nothing(mortal: Server, *, is_done: bool) -> None:
+    with Proxy(mortal.port) as proxy, Broker(proxy.url(), vhost="v", **SHORT) as broker:
+        fill(broker)
+        broker.declare_queue("copies")
+        assert broker.move("a", "b", limit=700) == 700
+        assert across_a_kill(mortal, proxy, partial(broker.move, "a"), "b", is_done=is_done) == COUNT - 700
+        assert across_a_kill(mortal, proxy, partial(broker.copy, "b"), "copies", is_done=is_done) == COUNT
+        assert bodies(broker, "b") == WANTED
+        assert bodies(broker, "copies") == WANTED
+        assert bodies(broker, "a") == Counter()
+
+
+def across_a_kill(mortal: Server, proxy: Proxy, work: Callable[[str], int], target: str, *, is_done: bool) -> int:
+    """Do the work while the server dies at its first page, which never arrives, or is done and its reply is lost."""
+    result: list[int] = []
+
+    def length() -> int:
+        with mortal.client() as client:
+            return int(client.xlen(f"rx:{{v}}:stream:{target}"))
+
+    wanted = length() + (PAGE if is_done else 0)
+    rule = proxy.cut(MOVE) if is_done else proxy.lie(MOVE, b"")
+    proxy.hold()
+    thread = threading.Thread(target=lambda: result.append(work(target)))
+    thread.start()
+    until(lambda: rule.done and length() == wanted, 10, "the page")
+    mortal.kill()
+    mortal.start()
+    proxy.release()
+    thread.join(20)
+    return result[0]
 
 
 def test_servers_killed_at_any_moment_lose_and_double_nothing(mortal: Server) -> None:
