@@ -141,7 +141,7 @@ def show_delivery(delivery: Delivery) -> None:
 
 def show_browsed(message: BrowsedMessage) -> None:
     """Print a message that lies in a queue for people: its id and state, what it carries, how its body begins."""
-    state = "ready" if message.age is None else f"unacked by {named(message.consumer)} for {seconds(message.age)}"
+    state = message.state if message.age is None else f"unacked by {named(message.consumer)} for {seconds(message.age)}"
     often = f", handed out {count(message.delivery_count, 'time')}" if message.delivery_count else ""
     expires = f", expires {message.expires:%Y-%m-%d %H:%M:%S} UTC" if message.expires else ""
     typer.secho(f"{message.id} {state}{often}, arrived {message.arrived:%Y-%m-%d %H:%M:%S} UTC{expires}", bold=True)
