@@ -1,16 +1,14 @@
-"""Deleting one message, moving and copying messages between queues (docs/browsing.md)."""
+"""Moving and copying messages between queues (docs/browsing.md)."""
 
 from __future__ import annotations
 
-import random
-from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from rexchange import AsyncBroker, AsyncDelivery, Message
-from rexchange.errors import InvalidArgument, NotSupported, PreconditionFailed, PublishRefused, StaleDelivery
+from rexchange.errors import InvalidArgument, NotSupported, PublishRefused
 from rexchange.keyspace import Keys
 from rexchange.testing import async_drain, async_messages, async_wait_until
 from tests.conformance.async_.support import INTERRUPTION, Background, Connect, is_waiting
@@ -43,73 +41,7 @@ async def taken(broker: AsyncBroker, queue: str) -> AsyncDelivery:
     return delivery
 
 
-# --- delete
-
-
-async def test_one_message_is_deleted(broker: AsyncBroker) -> None:
-    for options in ({}, {"max_priority": 3}, {"max_length_bytes": 1000}):
-        await _delete_two(broker, options)
-
-
-async def _delete_two(broker: AsyncBroker, options: dict[str, Any]) -> None:
-    await broker.declare_queue("q", **options)
-    await fill(broker, "q", 3)
-    delivery = await taken(broker, "q")
-    await delivery.nack(wait=True)
-    given_back, new, _ = await broker.browse("q")
-    assert given_back.delivery_count == 1
-
-    assert await broker.delete_message("q", new.id)
-    assert await bodies(broker, "q") == [b"0", b"2"]
-    assert await broker.delete_message("q", given_back.id)
-    assert await bodies(broker, "q") == [b"2"]
-    assert await counts(broker, "q") == (1, 0)
-    assert not await broker.delete_message("q", new.id)
-    assert not await broker.delete_message("q", "1-1")
-    await broker.delete_queue("q")
-
-
-async def test_a_deleted_message_is_not_dead_lettered(broker: AsyncBroker) -> None:
-    await broker.declare_queue("dead")
-    await broker.declare_queue("q", dead_letter_exchange="", dead_letter_routing_key="dead")
-    await fill(broker, "q", 1)
-    (found,) = await broker.browse("q")
-
-    assert await broker.delete_message("q", found.id)
-    assert await bodies(broker, "dead") == []
-
-
-async def test_what_a_consumer_holds_is_deleted_by_force_alone(broker: AsyncBroker, connect: Connect) -> None:
-    await broker.declare_queue("q")
-    await fill(broker, "q", 2)
-    other = await connect()
-    async with other.consume("q", auto_ack=False, prefetch=2, tag="worker") as consumer:
-        first, second = [await anext(consumer), await anext(consumer)]
-        held, _ = await broker.browse("q")
-
-        with pytest.raises(PreconditionFailed, match=r"'worker'.*has held it.*force=True") as caught:
-            await broker.delete_message("q", held.id)
-        assert (caught.value.kind, caught.value.name) == ("queue", "q")
-        assert await counts(broker, "q") == (0, 2)
-
-        assert await broker.delete_message("q", held.id, force=True)
-        assert await counts(broker, "q") == (0, 1)
-        with pytest.raises(StaleDelivery):
-            await first.ack(wait=True)
-        await second.ack(wait=True)
-    assert await counts(broker, "q") == (0, 0)
-
-
-async def test_a_delete_whose_reply_is_lost_still_says_that_it_went(broker: AsyncBroker) -> None:
-    await broker.declare_queue("q")
-    await fill(broker, "q", 2)
-    first, second = await broker.browse("q")
-    rule = Faults(broker).cut("delete_message", 2)
-
-    assert await broker.delete_message("q", first.id)
-    assert rule.done == 2
-    assert await bodies(broker, "q") == [b"1"]
-    assert await broker.delete_message("q", second.id)
+# --- move
 
 
 async def test_of_a_stream_no_message_is_deleted_or_moved(broker: AsyncBroker) -> None:
@@ -124,9 +56,6 @@ async def test_of_a_stream_no_message_is_deleted_or_moved(broker: AsyncBroker) -
         await broker.move("log", "q")
     assert len(await broker.browse("log")) == 2
     assert await bodies(broker, "q") == []
-
-
-# --- move
 
 
 async def test_all_that_is_ready_moves_in_its_order(broker: AsyncBroker) -> None:
@@ -428,90 +357,3 @@ async def test_bad_input_is_refused_before_anything_is_done(broker: AsyncBroker,
                 await verb(**{"source": "a", "destination": "b", **options})
             assert caught.value.argument == argument
     assert ask.dump(keys.prefix) == before
-
-
-# --- at random
-
-
-KINDS: list[dict[str, Any]] = [
-    {},
-    {"max_priority": 3},
-    {"max_length_bytes": 400},
-    {"max_length": 12, "overflow": "reject-publish"},
-    {"message_ttl": timedelta(minutes=5)},
-    {"max_priority": 2, "max_length_bytes": 300},
-]
-
-
-class AtRandom:
-    """Random work on queues of all kinds, one step after the other."""
-
-    def __init__(self, broker: AsyncBroker, seed: int) -> None:
-        self.broker = broker
-        self.chance = random.Random(seed)
-        self.names = [f"q{number}" for number in range(len(KINDS))]
-        self.held: list[tuple[str, AsyncDelivery]] = []
-        #: Bodies that were deleted while they were held: nothing is left to settle.
-        self.gone: set[bytes] = set()
-
-    async def publish(self, name: str) -> None:
-        body, priority = b"%d" % self.chance.getrandbits(80), self.chance.randrange(4)
-        with suppress(PublishRefused):
-            await self.broker.publish(body, routing_key=name, priority=priority)
-
-    async def take(self, name: str) -> None:
-        delivery = await self.broker.get(name, auto_ack=False)
-        if delivery is not None:
-            self.held.append((name, delivery))
-
-    async def settle(self, _name: str) -> None:
-        if self.held:
-            _, delivery = self.held.pop(self.chance.randrange(len(self.held)))
-            if delivery.body not in self.gone:
-                await self.chance.choice([delivery.ack, delivery.nack])(wait=True)
-
-    async def delete(self, name: str) -> None:
-        found = await self.broker.browse(name)
-        if found:
-            message = self.chance.choice(found)
-            assert await self.broker.delete_message(name, message.id, force=True)
-            if message.state == "unacked":
-                self.gone.add(message.body)
-
-    async def move(self, name: str) -> None:
-        other = self.chance.choice([each for each in self.names if each != name])
-        limit = self.chance.choice([None, 1, 5])
-        ready = len(await self.broker.browse(name, state="ready"))
-        try:
-            moved = await self.broker.move(name, other, limit=limit)
-        except PublishRefused as error:
-            moved = error.moved
-        else:
-            assert moved == (ready if limit is None else min(limit, ready))
-        assert len(await self.broker.browse(name, state="ready")) == ready - moved
-
-    async def step(self) -> None:
-        work = self.chance.choice(
-            [self.publish, self.publish, self.publish, self.take, self.settle, self.delete, self.move]
-        )
-        await work(self.chance.choice(self.names))
-
-    def holds(self, name: str) -> int:
-        return sum(1 for queue, delivery in self.held if queue == name and delivery.body not in self.gone)
-
-
-@pytest.mark.parametrize("seed", range(2))
-async def test_counts_stay_right_whatever_is_done(broker: AsyncBroker, seed: int) -> None:
-    """What is counted beside the streams (order, bytes, given back) the fixture compares at the end."""
-    work = AtRandom(broker, seed)
-    for name, options in zip(work.names, KINDS, strict=True):
-        await broker.declare_queue(name, **options)
-
-    for _ in range(80):
-        await work.step()
-
-    for info in await broker.queues():
-        found = await broker.browse(info.name)
-        unacked = [each for each in found if each.state == "unacked"]
-        assert (info.ready, info.unacked) == (len(found) - len(unacked), len(unacked))
-        assert info.unacked == work.holds(info.name)

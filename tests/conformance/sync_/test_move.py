@@ -1,17 +1,15 @@
 # Generated from tests/conformance/async_/test_move.py by `python tools/unasync.py`. Do not edit.
-"""Deleting one message, moving and copying messages between queues (docs/browsing.md)."""
+"""Moving and copying messages between queues (docs/browsing.md)."""
 
 from __future__ import annotations
 
-import random
-from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from rexchange import Broker, Delivery, Message
-from rexchange.errors import InvalidArgument, NotSupported, PreconditionFailed, PublishRefused, StaleDelivery
+from rexchange.errors import InvalidArgument, NotSupported, PublishRefused
 from rexchange.keyspace import Keys
 from rexchange.testing import drain, messages, wait_until
 from tests.conformance.sync_.support import INTERRUPTION, Background, Connect, is_waiting
@@ -44,73 +42,7 @@ def taken(broker: Broker, queue: str) -> Delivery:
     return delivery
 
 
-# --- delete
-
-
-def test_one_message_is_deleted(broker: Broker) -> None:
-    for options in ({}, {"max_priority": 3}, {"max_length_bytes": 1000}):
-        _delete_two(broker, options)
-
-
-def _delete_two(broker: Broker, options: dict[str, Any]) -> None:
-    broker.declare_queue("q", **options)
-    fill(broker, "q", 3)
-    delivery = taken(broker, "q")
-    delivery.nack(wait=True)
-    given_back, new, _ = broker.browse("q")
-    assert given_back.delivery_count == 1
-
-    assert broker.delete_message("q", new.id)
-    assert bodies(broker, "q") == [b"0", b"2"]
-    assert broker.delete_message("q", given_back.id)
-    assert bodies(broker, "q") == [b"2"]
-    assert counts(broker, "q") == (1, 0)
-    assert not broker.delete_message("q", new.id)
-    assert not broker.delete_message("q", "1-1")
-    broker.delete_queue("q")
-
-
-def test_a_deleted_message_is_not_dead_lettered(broker: Broker) -> None:
-    broker.declare_queue("dead")
-    broker.declare_queue("q", dead_letter_exchange="", dead_letter_routing_key="dead")
-    fill(broker, "q", 1)
-    (found,) = broker.browse("q")
-
-    assert broker.delete_message("q", found.id)
-    assert bodies(broker, "dead") == []
-
-
-def test_what_a_consumer_holds_is_deleted_by_force_alone(broker: Broker, connect: Connect) -> None:
-    broker.declare_queue("q")
-    fill(broker, "q", 2)
-    other = connect()
-    with other.consume("q", auto_ack=False, prefetch=2, tag="worker") as consumer:
-        first, second = [next(consumer), next(consumer)]
-        held, _ = broker.browse("q")
-
-        with pytest.raises(PreconditionFailed, match=r"'worker'.*has held it.*force=True") as caught:
-            broker.delete_message("q", held.id)
-        assert (caught.value.kind, caught.value.name) == ("queue", "q")
-        assert counts(broker, "q") == (0, 2)
-
-        assert broker.delete_message("q", held.id, force=True)
-        assert counts(broker, "q") == (0, 1)
-        with pytest.raises(StaleDelivery):
-            first.ack(wait=True)
-        second.ack(wait=True)
-    assert counts(broker, "q") == (0, 0)
-
-
-def test_a_delete_whose_reply_is_lost_still_says_that_it_went(broker: Broker) -> None:
-    broker.declare_queue("q")
-    fill(broker, "q", 2)
-    first, second = broker.browse("q")
-    rule = Faults(broker).cut("delete_message", 2)
-
-    assert broker.delete_message("q", first.id)
-    assert rule.done == 2
-    assert bodies(broker, "q") == [b"1"]
-    assert broker.delete_message("q", second.id)
+# --- move
 
 
 def test_of_a_stream_no_message_is_deleted_or_moved(broker: Broker) -> None:
@@ -125,9 +57,6 @@ def test_of_a_stream_no_message_is_deleted_or_moved(broker: Broker) -> None:
         broker.move("log", "q")
     assert len(broker.browse("log")) == 2
     assert bodies(broker, "q") == []
-
-
-# --- move
 
 
 def test_all_that_is_ready_moves_in_its_order(broker: Broker) -> None:
@@ -429,90 +358,3 @@ def test_bad_input_is_refused_before_anything_is_done(broker: Broker, ask: Bare,
                 verb(**{"source": "a", "destination": "b", **options})
             assert caught.value.argument == argument
     assert ask.dump(keys.prefix) == before
-
-
-# --- at random
-
-
-KINDS: list[dict[str, Any]] = [
-    {},
-    {"max_priority": 3},
-    {"max_length_bytes": 400},
-    {"max_length": 12, "overflow": "reject-publish"},
-    {"message_ttl": timedelta(minutes=5)},
-    {"max_priority": 2, "max_length_bytes": 300},
-]
-
-
-class AtRandom:
-    """Random work on queues of all kinds, one step after the other."""
-
-    def __init__(self, broker: Broker, seed: int) -> None:
-        self.broker = broker
-        self.chance = random.Random(seed)
-        self.names = [f"q{number}" for number in range(len(KINDS))]
-        self.held: list[tuple[str, Delivery]] = []
-        #: Bodies that were deleted while they were held: nothing is left to settle.
-        self.gone: set[bytes] = set()
-
-    def publish(self, name: str) -> None:
-        body, priority = b"%d" % self.chance.getrandbits(80), self.chance.randrange(4)
-        with suppress(PublishRefused):
-            self.broker.publish(body, routing_key=name, priority=priority)
-
-    def take(self, name: str) -> None:
-        delivery = self.broker.get(name, auto_ack=False)
-        if delivery is not None:
-            self.held.append((name, delivery))
-
-    def settle(self, _name: str) -> None:
-        if self.held:
-            _, delivery = self.held.pop(self.chance.randrange(len(self.held)))
-            if delivery.body not in self.gone:
-                self.chance.choice([delivery.ack, delivery.nack])(wait=True)
-
-    def delete(self, name: str) -> None:
-        found = self.broker.browse(name)
-        if found:
-            message = self.chance.choice(found)
-            assert self.broker.delete_message(name, message.id, force=True)
-            if message.state == "unacked":
-                self.gone.add(message.body)
-
-    def move(self, name: str) -> None:
-        other = self.chance.choice([each for each in self.names if each != name])
-        limit = self.chance.choice([None, 1, 5])
-        ready = len(self.broker.browse(name, state="ready"))
-        try:
-            moved = self.broker.move(name, other, limit=limit)
-        except PublishRefused as error:
-            moved = error.moved
-        else:
-            assert moved == (ready if limit is None else min(limit, ready))
-        assert len(self.broker.browse(name, state="ready")) == ready - moved
-
-    def step(self) -> None:
-        work = self.chance.choice(
-            [self.publish, self.publish, self.publish, self.take, self.settle, self.delete, self.move]
-        )
-        work(self.chance.choice(self.names))
-
-    def holds(self, name: str) -> int:
-        return sum(1 for queue, delivery in self.held if queue == name and delivery.body not in self.gone)
-
-
-@pytest.mark.parametrize("seed", range(2))
-def test_counts_stay_right_whatever_is_done(broker: Broker, seed: int) -> None:
-    """What is counted beside the streams (order, bytes, given back) the fixture compares at the end."""
-    work = AtRandom(broker, seed)
-    for name, options in zip(work.names, KINDS, strict=True):
-        broker.declare_queue(name, **options)
-
-    for _ in range(80):
-        work.step()
-
-    for info in broker.queues():
-        found = broker.browse(info.name)
-        unacked = [each for each in found if each.state == "unacked"]
-        assert (info.ready, info.unacked) == (len(found) - len(unacked), len(unacked))
-        assert info.unacked == work.holds(info.name)
