@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rexchange.hooks import Counters, Hooks
     from rexchange.message import Message, Properties
     from rexchange.policies import Policy
+    from rexchange.protocol.browse import BrowsedMessage, Unacked
     from rexchange.protocol.later import Scheduled
     from rexchange.receipt import Receipt
     from rexchange.settings import Settings
@@ -35,6 +36,7 @@ __all__ = [
     "Binding",
     "Blocked",
     "Broker",
+    "BrowsedMessage",
     "Change",
     "Consumer",
     "Counters",
@@ -51,6 +53,7 @@ __all__ = [
     "Settings",
     "Topology",
     "TopologyPlan",
+    "Unacked",
     "errors",
 ]
 
@@ -68,6 +71,7 @@ _HOMES = {
     "hooks": ("Counters", "Hooks"),
     "message": ("Message", "Properties"),
     "policies": ("Policy",),
+    "protocol.browse": ("BrowsedMessage", "Unacked"),
     "protocol.later": ("Scheduled",),
     "receipt": ("Receipt",),
     "settings": ("Settings",),

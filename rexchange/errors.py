@@ -15,7 +15,7 @@
     ├── PublishError
     │   ├── ContentTooLarge      311        a body or a call over its limit (RabbitMQ answers 406)
     │   ├── Unroutable           312        mandatory, and no queue: .messages
-    │   └── PublishRefused                  memory is full, or a queue: .refused, .counts
+    │   └── PublishRefused                  memory is full, or a queue: .refused, .counts, .moved
     ├── DeliveryError
     │   ├── UnknownDeliveryTag   406        never given out
     │   ├── AlreadySettled       406        acked, nacked or rejected before
@@ -278,7 +278,8 @@ class PublishRefused(PublishError):
 
     `refused`: the index of a message in its group and the queue that refused it, empty where nothing was done at all;
     `counts`: the queues that took each message all the same, as in RabbitMQ, whose confirm is then a nack. `limit`:
-    what is full: a "queue", the "vhost" (set_vhost_limit), or the server's "memory".
+    what is full: a "queue", the "vhost" (set_vhost_limit), or the server's "memory". `moved`: how many messages `move`
+    or `copy` had brought over before the queue was full.
     """
 
     def __init__(
@@ -288,12 +289,14 @@ class PublishRefused(PublishError):
         refused: Sequence[tuple[int, str]] = (),
         counts: Sequence[int] = (),
         limit: Literal["memory", "vhost", "queue"] = "memory",
+        moved: int = 0,
     ) -> None:
-        """Take the words, what was refused, and what is full."""
+        """Take the words, what was refused and what was not, and what is full."""
         super().__init__(message)
         self.refused = list(refused)
         self.counts = list(counts)
         self.limit: Literal["memory", "vhost", "queue"] = limit
+        self.moved = moved
 
     @classmethod
     def by_full_queues(cls, counts: Sequence[int], refused: Sequence[tuple[int, str]]) -> PublishRefused:

@@ -68,12 +68,17 @@ function M.died(state, queue, fields, reason)
   letter(state, queue, fields[2], fields[4], reason)
 end
 
-local function take_head(state, queue, entry, given_back, reason)
+--- Takes a ready entry out of its queue for good, and no more: it has not died.
+function M.take_out(state, queue, entry, given_back)
   ready.remove(state.prefix, queue.name, queue.traits, entry, given_back)
   if queue.ready then
     queue.ready = queue.ready - 1
     queue.bytes = queue.bytes and queue.bytes - #entry[2][4]
   end
+end
+
+local function take_head(state, queue, entry, given_back, reason)
+  M.take_out(state, queue, entry, given_back)
   letter(state, queue, entry[2][2], entry[2][4], reason)
 end
 
@@ -198,6 +203,16 @@ local function append(state, queue, envelope, body, expires_ms, handover_ms, pri
   state.touched[queue.name] = queue
 end
 
+--- Whether a queue is full and refuses a body of so many bytes.
+function M.refuses(state, queue, bytes)
+  local traits = queue.traits
+  if not traits.overflow or not (traits.length or traits.bytes) then
+    return false
+  end
+  measure(state, queue)
+  return is_full(queue, bytes)
+end
+
 --- Puts a message into a queue; false where the queue is full and refuses it. `options`: x expiration in ms, p priority.
 function M.put(state, queue, envelope, body, options)
   local traits = queue.traits
@@ -205,14 +220,11 @@ function M.put(state, queue, envelope, body, options)
     return require("lib.log").append(state, queue, envelope, body)
   end
   local expires_ms, handover_ms = expiry(state, queue, options.x)
-  if traits.overflow and (traits.length or traits.bytes) then
-    measure(state, queue)
-    if is_full(queue, #body) then
-      if traits.overflow == "reject-publish-dlx" then
-        letter(state, queue, envelope, body, "maxlen")
-      end
-      return false
+  if M.refuses(state, queue, #body) then
+    if traits.overflow == "reject-publish-dlx" then
+      letter(state, queue, envelope, body, "maxlen")
     end
+    return false
   end
   local is_dead = handover_ms == 0
   if is_dead and queue.ready == 0 and traits.length ~= 0 and #body <= (traits.bytes or #body) then

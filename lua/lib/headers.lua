@@ -29,6 +29,11 @@ local function accepts(form, values)
   return not any
 end
 
+--- Whether headers pass the tests of one match form.
+function M.fits(form, headers)
+  return accepts(form, parse(headers))
+end
+
 --- Packed destinations of every binding whose tests the headers pass.
 function M.match(routes_key, headers)
   local values, found = parse(headers), {}

@@ -1,4 +1,4 @@
---- Sweeping the state of producers that are long gone: a page of the hash now and then.
+--- What a lane remembers of its last call; and sweeping those of producers that are long gone, a page of the hash now and then.
 local M = {}
 
 --- A lane not used for so long belongs to no living producer: retries end within minutes.
@@ -24,6 +24,26 @@ function M.sweep(prefix, vhost_key, now_ms)
   redis.call("HDEL", vhost_key, "")
   redis.call("HSET", vhost_key, "sweep", string.format("%.0f %s", now_ms + PAUSE_MS, page[1]))
   return swept
+end
+
+--- What to answer to a call that was run before, or that another process' calls have overtaken; nil where it is to be run.
+function M.answered(prefix, lane, number, token)
+  local last = redis.call("HGET", prefix .. "lanes", lane)
+  if not last then
+    return nil
+  end
+  local last_number, last_token, answer = string.match(last, "^(%d+) (%S+) %d+ (.*)$")
+  if tonumber(last_number) < tonumber(number) then
+    return nil
+  elseif last_number == number and last_token == token then
+    return answer
+  end
+  return require("lib.refuse").reply("PRODUCER_CLASH", "lane", lane, "another process counts on it")
+end
+
+--- Remembers a call and its answer. Call it after a write.
+function M.keep(prefix, lane, number, token, now_ms, answer)
+  redis.call("HSET", prefix .. "lanes", lane, number .. " " .. token .. " " .. string.format("%.0f", now_ms) .. " " .. answer)
 end
 
 return M

@@ -11,6 +11,7 @@ from rexchange import hooks as hooks_module
 from rexchange import settings as settings_module
 from rexchange import topology
 from rexchange._async import io
+from rexchange._async.lane import Lane
 from rexchange._async.link import Link
 from rexchange._async.publisher import Publisher
 from rexchange._async.session import Session
@@ -73,6 +74,7 @@ class AsyncBase:
         self._link.restore = self.restore
         self._session = Session(self._link)
         self._publisher = Publisher(self._link)
+        self._lane = Lane(self._link)
         self._hooks = hooks
         self._blocked: dict[Group, Blocked] = {}
         self._getters: dict[str, Getter] = {}
@@ -115,6 +117,7 @@ class AsyncBase:
         self._link.reset()
         self._session.reset()
         self._publisher.reset()
+        self._lane.reset()
 
     async def __aenter__(self) -> Self:
         """Connect."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from rexchange._async.applying import AsyncApplying
+from rexchange._async.browsing import AsyncBrowsing
 from rexchange._async.replies import AsyncReplies
 from rexchange._async.retries import AsyncRetries
 from rexchange._async.scheduling import AsyncScheduling
 
 
-class AsyncBroker(AsyncReplies, AsyncApplying, AsyncScheduling, AsyncRetries):
+class AsyncBroker(AsyncReplies, AsyncApplying, AsyncScheduling, AsyncRetries, AsyncBrowsing):
     """A connection to the broker (AMQP's connection and channel in one). Tasks of one event loop may share it.
 
     `url`: None means the environment's REXCHANGE_URL, else an embedded server; see the README for the schemes.

@@ -9,6 +9,7 @@ from rexchange._async import io
 from rexchange._async.delivery import AsyncDelivery, OnReceipt
 from rexchange._async.holder import Holder
 from rexchange._async.retries import check_policy
+from rexchange._async.session import client_name
 from rexchange._async.wire import ConnectionLost
 from rexchange.checks import check_flags
 from rexchange.errors import NotFound, RexchangeError, StaleDelivery
@@ -45,7 +46,8 @@ class Getter:
         self._link = link
         #: What hooks are told: names that begin with amq. are the broker's.
         self.tag = f"amq.get.{queue}"
-        self._holder = Holder(link, session, [queue], Options("g"), tag=self.tag, hooks=hooks)
+        info = {"tag": self.tag, "client": client_name()}
+        self._holder = Holder(link, session, [queue], Options("g"), tag=self.tag, info=info, hooks=hooks)
         self._hooks = hooks
         # What was handed out and is not settled, for the hooks.
         self._shown: dict[int, AsyncDelivery] = {}

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-import socket
-import sys
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rexchange._async.base import name_of
 from rexchange._async.consumer import AsyncConsumer
 from rexchange._async.getter import Getter
 from rexchange._async.publishing import AsyncPublishing
+from rexchange._async.session import client_name
 from rexchange.arguments import consumer_priority, consumer_timeout_ms, stream_offset
 from rexchange.checks import check_arguments, check_flags, check_optional_seconds
 from rexchange.codec import short_string
@@ -120,7 +117,7 @@ class AsyncMessaging(AsyncPublishing):
             on_stale=on_stale,
             on_open=self._consumer_opens,
             on_close=self._consumers.discard,
-            client=f"{socket.gethostname()}:{os.getpid()} {Path(sys.argv[0]).name}",
+            client=client_name(),
         )
 
     async def _consumer_opens(self, consumer: AsyncConsumer) -> None:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import secrets
+import socket
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rexchange._async import io
@@ -17,6 +21,11 @@ if TYPE_CHECKING:
     from rexchange.server.heartbeat import Renewal
 
 _log = logging.getLogger("rexchange.session")
+
+
+def client_name() -> str:
+    """Return who we are, for listings: host, process, program."""
+    return f"{socket.gethostname()}:{os.getpid()} {Path(sys.argv[0]).name}"
 
 
 class Session:

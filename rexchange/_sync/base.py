@@ -12,6 +12,7 @@ from rexchange import hooks as hooks_module
 from rexchange import settings as settings_module
 from rexchange import topology
 from rexchange._sync import io
+from rexchange._sync.lane import Lane
 from rexchange._sync.link import Link
 from rexchange._sync.publisher import Publisher
 from rexchange._sync.session import Session
@@ -74,6 +75,7 @@ class Base:
         self._link.restore = self.restore
         self._session = Session(self._link)
         self._publisher = Publisher(self._link)
+        self._lane = Lane(self._link)
         self._hooks = hooks
         self._blocked: dict[Group, Blocked] = {}
         self._getters: dict[str, Getter] = {}
@@ -116,6 +118,7 @@ class Base:
         self._link.reset()
         self._session.reset()
         self._publisher.reset()
+        self._lane.reset()
 
     def __enter__(self) -> Self:
         """Connect."""

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from rexchange._sync.applying import Applying
+from rexchange._sync.browsing import Browsing
 from rexchange._sync.replies import Replies
 from rexchange._sync.retries import Retries
 from rexchange._sync.scheduling import Scheduling
 
 
-class Broker(Replies, Applying, Scheduling, Retries):
+class Broker(Replies, Applying, Scheduling, Retries, Browsing):
     """A connection to the broker (AMQP's connection and channel in one). Tasks of one event loop may share it.
 
     `url`: None means the environment's REXCHANGE_URL, else an embedded server; see the README for the schemes.

@@ -10,6 +10,7 @@ from rexchange._sync import io
 from rexchange._sync.delivery import Delivery, OnReceipt
 from rexchange._sync.holder import Holder
 from rexchange._sync.retries import check_policy
+from rexchange._sync.session import client_name
 from rexchange._sync.wire import ConnectionLost
 from rexchange.checks import check_flags
 from rexchange.errors import NotFound, RexchangeError, StaleDelivery
@@ -46,7 +47,8 @@ class Getter:
         self._link = link
         #: What hooks are told: names that begin with amq. are the broker's.
         self.tag = f"amq.get.{queue}"
-        self._holder = Holder(link, session, [queue], Options("g"), tag=self.tag, hooks=hooks)
+        info = {"tag": self.tag, "client": client_name()}
+        self._holder = Holder(link, session, [queue], Options("g"), tag=self.tag, info=info, hooks=hooks)
         self._hooks = hooks
         # What was handed out and is not settled, for the hooks.
         self._shown: dict[int, Delivery] = {}

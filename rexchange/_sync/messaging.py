@@ -3,19 +3,16 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-import socket
-import sys
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rexchange._sync.base import name_of
 from rexchange._sync.consumer import Consumer
 from rexchange._sync.getter import Getter
 from rexchange._sync.publishing import Publishing
+from rexchange._sync.session import client_name
 from rexchange.arguments import consumer_priority, consumer_timeout_ms, stream_offset
 from rexchange.checks import check_arguments, check_flags, check_optional_seconds
 from rexchange.codec import short_string
@@ -121,7 +118,7 @@ class Messaging(Publishing):
             on_stale=on_stale,
             on_open=self._consumer_opens,
             on_close=self._consumers.discard,
-            client=f"{socket.gethostname()}:{os.getpid()} {Path(sys.argv[0]).name}",
+            client=client_name(),
         )
 
     def _consumer_opens(self, consumer: Consumer) -> None:

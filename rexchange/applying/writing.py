@@ -69,10 +69,13 @@ def _queue(queue: Queue) -> dict[str, object]:
     row = _unless(flags, durable=True, auto_delete=False)
     arguments = dict(queue.arguments)
     for argument in sorted(arguments.keys() & _OPTIONS):
-        option, value = _OPTIONS[argument], to_json({argument: arguments.pop(argument)})[argument]
+        option = _OPTIONS[argument]
+        value: Any = to_json({argument: arguments.pop(argument)})[argument]
         if option in TIME_OPTIONS:
             value = _time(value)
-        row[option] = [_time(each) for each in value] if option == "retry_delays" else value
+        elif option == "retry_delays":
+            value = [_time(each) for each in value]
+        row[option] = value
     return row | _arguments(arguments)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from rexchange.cli.applying import register as register_applying
+from rexchange.cli.browsing import register as register_browsing
 from rexchange.cli.definitions import register as register_definitions
 from rexchange.cli.demo import register as register_demo
 from rexchange.cli.listing import register as register_listing
@@ -44,6 +45,7 @@ for register in (
     register_topology,
     register_update,
     register_messages,
+    register_browsing,
     register_listing,
     register_operate,
     register_policies,

@@ -1,8 +1,8 @@
-"""list exchanges, queues, bindings, consumers, scheduled, policies, vhosts."""
+"""list exchanges, queues, bindings, consumers, unacked, scheduled, policies, vhosts."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -12,13 +12,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from rexchange import Exchange, Queue
+    from rexchange.protocol.browse import Order
 
 _SHOWN = 60
 """So many characters of a body are shown in a row."""
 
-_list = typer.Typer(
-    no_args_is_help=True, help="List exchanges, queues, bindings, consumers, scheduled messages, policies or vhosts."
-)
+_list = typer.Typer(no_args_is_help=True, help="List exchanges, queues, consumers, messages that wait, and so on.")
+
+
+def _orders() -> list[str]:
+    from rexchange.protocol.browse import ORDERS
+
+    return list(ORDERS)
 
 
 def register(app: typer.Typer) -> None:
@@ -165,6 +170,40 @@ def scheduled(
         ("id", "due", "exchange", "key", "body"),
         rows,
     )
+
+
+@command(_list, "unacked")
+def unacked(
+    run: Run,
+    queue: Annotated[str, typer.Argument(help="The queue.", show_default=False)],
+    *,
+    by: Annotated[
+        str, typer.Option("--by", help="age or deliveries: what comes first.", autocompletion=_orders, metavar="WHAT")
+    ] = "age",
+    limit: Annotated[int, typer.Option("--limit", "-n", help="At most so many messages.", min=1)] = 100,
+) -> None:
+    """List what consumers hold of a queue: who, for how long, and how often each message was handed out.
+
+    Example: [bold]rexchange list unacked mail --by deliveries[/bold]
+    """
+    from rexchange.cli.output import plain, safe, seconds
+
+    with run.broker() as broker:
+        found = broker.unacked(queue, by=cast("Order", by), limit=limit)
+        vhost = broker.vhost
+    rows = [
+        (
+            item.id,
+            safe(item.consumer),
+            safe(item.client),
+            seconds(item.age),
+            seconds(item.left),
+            item.delivery_count,
+        )
+        for item in found
+    ]
+    columns = ("id", "consumer", "client", "age", "ack timeout in", "deliveries")
+    _show(run, f"unacked messages of queue {queue!r}", vhost, [plain(item) for item in found], columns, rows)
 
 
 @command(_list, "policies")

@@ -16,10 +16,12 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from rexchange import Delivery
+    from rexchange import BrowsedMessage, Delivery
 
 # Without a terminal nothing is wrapped or cut: `rexchange list queues | grep mail` must find long names whole.
 _UNLIMITED = 10_000
+# Characters of a body that browsing shows; --body and --json show all.
+_SHOWN = 200
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -104,19 +106,27 @@ def pairs(rows: Iterable[tuple[str, str]]) -> Table:
 
 def delivery_data(delivery: Delivery) -> dict[str, Any]:
     """Return a delivery for JSON; a body that is no text is `body_base64`."""
-    text = readable(delivery.body)
-    body = {"body_base64": base64.b64encode(delivery.body).decode()} if text is None else {"body": text}
-    given = {name: value for name, value in plain(delivery.properties).items() if value is not None}
     return {
         "queue": delivery.queue,
         "exchange": delivery.exchange,
         "routing_key": delivery.routing_key,
         "redelivered": delivery.redelivered,
         "delivery_count": delivery.delivery_count,
-        "properties": given,
-        "headers": plain(delivery.headers),
-        **body,
+        **_carried(delivery),
     }
+
+
+def browsed_data(message: BrowsedMessage) -> dict[str, Any]:
+    """Return a message that lies in a queue for JSON; a body that is no text is `body_base64`."""
+    names = ("id", "queue", "state", "consumer", "age", "delivery_count", "arrived", "expires")
+    return {name: plain(getattr(message, name)) for name in (*names, "exchange", "routing_key")} | _carried(message)
+
+
+def _carried(message: Delivery | BrowsedMessage) -> dict[str, Any]:
+    text = readable(message.body)
+    body = {"body_base64": base64.b64encode(message.body).decode()} if text is None else {"body": text}
+    given = {name: value for name, value in plain(message.properties).items() if value is not None}
+    return {"properties": given, "headers": plain(message.headers), **body}
 
 
 def show_delivery(delivery: Delivery) -> None:
@@ -124,10 +134,35 @@ def show_delivery(delivery: Delivery) -> None:
     again = f", delivery {delivery.delivery_count}" if delivery.redelivered else ""
     head = f"{named(delivery.queue)} < exchange {named(delivery.exchange)}, key {named(delivery.routing_key)}{again}"
     typer.secho(head, bold=True)
-    for name, value in plain(delivery.properties).items():
-        if value is not None:
-            typer.secho(f"  {name}: {safe(str(value))}", dim=True)
-    for name, value in delivery.headers.items():
-        typer.secho(f"  header {safe(name)}: {safe(repr(value))}", dim=True)
+    _show_carried(delivery)
     text = readable(delivery.body)
     typer.echo(f"({len(delivery.body):,} bytes, no text)" if text is None else safe(text, "\n\t"))
+
+
+def show_browsed(message: BrowsedMessage) -> None:
+    """Print a message that lies in a queue for people: its id and state, what it carries, how its body begins."""
+    state = message.state if message.age is None else f"unacked by {named(message.consumer)} for {seconds(message.age)}"
+    often = f", handed out {count(message.delivery_count, 'time')}" if message.delivery_count else ""
+    expires = f", expires {message.expires:%Y-%m-%d %H:%M:%S} UTC" if message.expires else ""
+    typer.secho(f"{message.id} {state}{often}, arrived {message.arrived:%Y-%m-%d %H:%M:%S} UTC{expires}", bold=True)
+    typer.echo(f"  exchange {named(message.exchange)}, key {named(message.routing_key)}")
+    _show_carried(message)
+    text = readable(message.body)
+    if text is None:
+        typer.echo(f"({len(message.body):,} bytes, no text)")
+    else:
+        rest = f" … ({len(message.body):,} bytes)" if len(text) > _SHOWN else ""
+        typer.echo(safe(text[:_SHOWN], "\n\t") + rest)
+
+
+def _show_carried(message: Delivery | BrowsedMessage) -> None:
+    for name, value in plain(message.properties).items():
+        if value is not None:
+            typer.secho(f"  {name}: {safe(str(value))}", dim=True)
+    for name, value in message.headers.items():
+        typer.secho(f"  header {safe(name)}: {safe(repr(value))}", dim=True)
+
+
+def seconds(span: timedelta) -> str:
+    """Return a time for people."""
+    return f"{span.total_seconds():,.1f} s"

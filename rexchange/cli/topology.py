@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rexchange import Exchange
 
 _declare = typer.Typer(no_args_is_help=True, help="Declare an exchange or a queue; again is no error.")
-_delete = typer.Typer(no_args_is_help=True, help="Delete an exchange or a queue; a missing one is no error.")
+_delete = typer.Typer(no_args_is_help=True, help="Delete an exchange, a queue or a message; a missing one is no error.")
 
 _WHAT_IT_DOES = "What it does with messages (AMQP's x-arguments)"
 _OVERFLOW = ("drop-head", "reject-publish", "reject-publish-dlx")
@@ -246,6 +246,31 @@ def delete_queue(
     said = f"queue {name!r} is gone, and {count(gone, 'ready message')} with it"
     data = {"queue": name, "existed": existed, "messages": gone}
     run.show(data, said if existed else f"there was no queue {name!r}")
+
+
+@command(_delete, "message")
+def delete_message(
+    run: Run,
+    queue: Annotated[str, typer.Argument(help="The queue it is in.", show_default=False)],
+    id: Annotated[  # noqa: A002 - what it is
+        str, typer.Argument(help="Its id, as browse shows it.", metavar="ID", show_default=False)
+    ],
+    *,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also where a consumer holds it unacked.", show_default=False)
+    ] = False,
+) -> None:
+    """Delete one message of a queue. It is not dead-lettered.
+
+    Example: [bold]rexchange delete message mail 1795686372642-0[/bold]
+    """
+    with run.broker() as broker:
+        try:
+            existed = broker.delete_message(queue, id, force=force)
+        except errors.PreconditionFailed as error:
+            run.fail(str(error), "--force deletes it all the same; `rexchange list unacked` shows all that is held")
+    said = f"message {id} is gone from queue {queue!r}" if existed else f"there was no message {id} in queue {queue!r}"
+    run.show({"queue": queue, "id": id, "existed": existed}, said)
 
 
 def bind(

@@ -114,18 +114,18 @@ def bindings(keys: Keys, sources: list[str]) -> Plan[list[Binding]]:
 def consumers() -> Plan[list[ConsumerInfo]]:
     """List all consumers; those that only `get` are not among them."""
     rows = yield from pages("consumers", 2)
-    found = [_consumer(name, row[0]) for name, row in sorted(rows.items())]
-    return [consumer for consumer in found if consumer is not None]
+    return [consumer(name, row[0]) for name, row in sorted(rows.items()) if row[0].split(b";", 2)[1] != b"g"]
 
 
-def _consumer(name: bytes, record: bytes) -> ConsumerInfo | None:
+def consumer(name: bytes, record: bytes) -> ConsumerInfo:
+    """Read the record of a consumer; one that is gone has an empty one, and only its name is known."""
+    if not record:
+        record = b"0;g;0;0;0:0:"
     timeout_ms, kind, prefetch, priority, rest = record.split(b";", 4)
     what = "the record of a consumer"
     packed, at = read_netstring(rest, 0, what)
     session, at = read_netstring(rest, at, what)
     info = decode_table(rest[at:], what)
-    if kind == b"g":
-        return None
     return ConsumerInfo(
         name=name.decode(),
         tag=str(info.get("tag", "")),

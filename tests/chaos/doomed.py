@@ -101,13 +101,32 @@ def purge(broker: Broker, job: dict[str, Any]) -> Act:
     return lambda: broker.purge(job["name"])
 
 
+def move(broker: Broker, job: dict[str, Any]) -> Act:
+    """Move all from one queue to the other, and with `back` to and fro without end."""
+    broker.move("a", "b", ids=["1-1"])
+
+    def act() -> None:
+        broker.move("a", "b")
+        while job.get("back"):
+            broker.move("b", "a")
+            broker.move("a", "b")
+
+    return act
+
+
+def copy(broker: Broker, _job: dict[str, Any]) -> Act:
+    broker.copy("a", "b", ids=["1-1"])
+    return lambda: broker.copy("a", "b")
+
+
 def reap(broker: Broker, _job: dict[str, Any]) -> Act:
     broker.reap()
     return broker.reap
 
 
 ROLES: dict[str, Callable[[Broker, dict[str, Any]], Act]] = {
-    each.__name__: each for each in (publish, hold, retry, exclusive, delete_queue, delete_exchange, purge, reap)
+    each.__name__: each
+    for each in (publish, hold, retry, exclusive, delete_queue, delete_exchange, purge, move, copy, reap)
 }
 
 

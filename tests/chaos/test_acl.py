@@ -182,12 +182,27 @@ def test_each_user_can_do_its_work(guarded: Server) -> None:
             with consumer.consume(["q", "r"], auto_ack=False) as reader:
                 next(reader).ack()
                 publish(publisher)
+        publish(publisher)
+        browse(operator)
         operator.purge("q")
         operator.unbind("q", "direct", "k")
         operator.delete_queue("q")
         operator.delete_queue("r")
         operator.delete_exchange("topic")
         operator.delete_exchange("more")
+
+
+def browse(operator: Broker) -> None:
+    """Look into queues, and put their messages in order: to a queue of each kind, and from it."""
+    for other in [each.name for each in operator.queues() if each.name != "q"]:
+        operator.copy("q", other, limit=1)
+        operator.copy(other, "q", limit=1)
+    (message,) = operator.browse("q", limit=1)
+    assert operator.peek("q", message.id) == message
+    assert operator.unacked("q") == []
+    assert operator.move("q", "r", ids=[message.id]) == 1
+    (message,) = operator.browse("r", limit=1, headers={})
+    assert operator.delete_message("r", message.id)
 
 
 def test_no_user_can_do_more(guarded: Server) -> None:

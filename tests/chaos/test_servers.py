@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -309,6 +310,34 @@ def test_a_full_server_dead_letters(mortal: Server) -> None:
             with broker.consume("dead", timeout=0.2) as consumer:
                 found = Counter(str(delivery.headers["x-first-death-reason"]) for delivery in consumer)
             assert found == dict.fromkeys(causes, 50)
+
+
+def test_a_full_server_moves_and_deletes_and_refuses_to_copy(mortal: Server) -> None:
+    kinds: dict[str, dict[str, Any]] = {
+        "plain": {},
+        "ranked": {"max_priority": 3},
+        "timed": {"message_ttl": timedelta(minutes=1)},
+        "bounded": {"max_length_bytes": 1_000_000},
+        "log": {"queue_type": "stream"},
+    }
+    with Broker(mortal.url, vhost="v", **SHORT) as broker, mortal.client() as client:
+        for name, options in kinds.items():
+            broker.declare_queue(name, **options)
+        bodies = [b"%d" % i for i in range(120)]
+        broker.publish_many([Message(body, routing_key="plain") for body in bodies])
+        (first,) = broker.browse("plain", limit=1)
+        for _ in full(client):
+            for source, destination in pairwise([*kinds][:4]):
+                with pytest.raises(PublishRefused, match="memory is full"):
+                    broker.copy(source, destination)
+                assert broker.move(source, destination) == 120
+                assert [each.body for each in broker.browse(destination, limit=500)] == bodies
+            assert broker.move("bounded", "log", limit=20) == 20
+            (second,) = broker.browse("bounded", limit=1)
+            assert broker.delete_message("bounded", second.id)
+            assert not broker.delete_message("bounded", first.id)
+            assert len(broker.browse("bounded", limit=500)) == 99
+        assert [each.body for each in broker.browse("log", limit=500)] == bodies[:20]
 
 
 # --- everything lost

@@ -25,8 +25,12 @@ broker.publish(b"parent 1", routing_key="q")
 held = broker.get("q", auto_ack=False)
 consumer = broker.consume("q", auto_ack=False)
 consumer.open()
+broker.declare_queue("moved")
+assert broker.move("q", "moved", limit=1) == 0
+lane = broker._lane._id
 child = os.fork()
 if child == 0:
+    assert broker._lane._id != lane
     consumer.close()
     broker.publish(b"child", routing_key="q")
     assert broker.status().sessions == 1

@@ -20,7 +20,19 @@ from rexchange.errors import (
 from rexchange.keyspace import Keys
 from rexchange.message import Message
 from rexchange.policies import Policy, check
-from rexchange.protocol import consume, declare, inspect, policies, publish, retries, settle, tick, update
+from rexchange.protocol import (
+    browse,
+    consume,
+    declare,
+    inspect,
+    later,
+    policies,
+    publish,
+    retries,
+    settle,
+    tick,
+    update,
+)
 from rexchange.protocol.call import (
     Arg,
     Call,
@@ -35,6 +47,7 @@ from rexchange.protocol.call import (
     refusal,
     texts,
 )
+from rexchange.protocol.transfer import Transfer
 from rexchange.records import encode_exchange, encode_queue
 from rexchange.topology import Binding, Exchange, Queue
 
@@ -273,6 +286,63 @@ ROWS = [
         ("1-0",),
     ),
     Row(inspect.status(), {}),
+    Row(first(later.scheduled("e", 7)), {"verb": "list", "from": "", "number": "", "limit": 7}),
+    Row(later.cancel("5.e", "e"), {"verb": "cancel", "from": "5", "number": 0, "limit": 0}),
+    Row(later.limit(), {"verb": "read", "limit": 0}),
+    Row(later.set_limit(5), {"verb": "set", "limit": 5}),
+    Row(
+        first(browse.browse("q", "s1", browse.Filter.of("ready", {"h": 1}, "m", 2), limit=7, after="5-0")),
+        {
+            "session": "s1",
+            "name": "q",
+            "first": "(5-0",
+            "last": "+",
+            "limit": 7,
+            "state": "ready",
+            "deliveries": 2,
+            "match": b"a1:h2:i1",
+            "message_id": b"sm",
+        },
+    ),
+    Row(
+        browse.peek("q", "s1", "5-0"),
+        {
+            "session": "s1",
+            "name": "q",
+            "first": "5-0",
+            "last": "5-0",
+            "limit": 1,
+            "state": "all",
+            "deliveries": 0,
+            "match": b"",
+            "message_id": b"",
+        },
+    ),
+    Row(
+        first(browse.unacked("q", "s1", limit=7, by="age")),
+        {"session": "s1", "name": "q", "first": "-", "limit": browse.PER_PAGE},
+    ),
+    Row(
+        browse.delete("q", "s1", "5-0", "l1", 3, "t1", force=True),
+        {"session": "s1", "lane": "l1", "number": 3, "token": "t1", "name": "q", "id": "5-0", "force": 1},
+    ),
+    Row(
+        Transfer("move", "q", "r", limit=7, ids=["5-0"], headers=None).page("s1", "l1", 3, "t1"),
+        {
+            "session": "s1",
+            "lane": "l1",
+            "number": 3,
+            "token": "t1",
+            "verb": "move",
+            "source": "q",
+            "destination": "r",
+            "first": "-",
+            "bound": "",
+            "limit": 7,
+            "match": b"",
+        },
+        ("5-0",),
+    ),
     Row(policies.read(), {"verb": "read", "name": b"", "record": b""}),
     Row(policies.put(STATE.policies[0]), {"verb": "set", "name": "p", "record": check(STATE.policies[0])}),
     Row(policies.delete("p"), {"verb": "delete", "name": "p", "record": b""}),
