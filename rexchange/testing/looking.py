@@ -60,8 +60,9 @@ def _compare(found: list[str], queues: Iterable[str | Queue], exchange: str | Ex
 def messages(broker: Broker, queue: str | Queue) -> list[Message]:
     """Return what is ready in a queue, in the order of delivery, without taking it: nothing changes in the queue.
 
-    They compare equal to the messages published, `mandatory` aside (it is not kept: False). Unacked messages are not
-    among them. Made for tests: it reads the whole queue, and not in one step. Raises NotFound, BrokerConnectionError.
+    They compare equal to the messages published, `mandatory` aside (it is not kept: False). Unacked messages, and
+    those that wait to be tried again, are not among them. Made for tests: it reads the whole queue, and not in one
+    step. Raises NotFound, BrokerConnectionError.
     """
     name = name_of("queue", queue)
     broker.open()

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from rexchange import Broker, Message, scripts
+from rexchange.errors import PublishRefused
 from tests.chaos.conftest import SHORT, SHORT_S, Make
 from tests.chaos.doomed import Doomed
 from tests.chaos.proxy import Proxy
@@ -171,6 +172,24 @@ def test_a_server_killed_at_each_step_keeps_place_count_and_time(mortal: Server)
         delivery.nack(retry=True)
         restart()  # dead
         assert counts(broker) == (1, 0, 0, 1)
+        assert deaths(broker) == {"1": 1}
+
+
+def test_a_full_server_lets_messages_wait_come_back_and_die(mortal: Server) -> None:
+    with Broker(mortal.url, vhost="v", **SHORT) as broker, mortal.client() as client:
+        declare(broker, 300)
+        broker.publish(b"1", routing_key="q")
+        delivery = broker.get("q", auto_ack=False)
+        assert delivery is not None
+        client.config_set("maxmemory", 1)
+        with pytest.raises(PublishRefused):
+            broker.publish(b"2", routing_key="q")
+        delivery.nack(retry=True)
+        assert counts(broker) == (0, 0, 1, 0)
+        until(lambda: counts(broker) == (1, 0, 0, 0), 5, "the end of its wait")
+        delivery = broker.get("q", auto_ack=False)
+        assert delivery is not None
+        delivery.nack(retry=True)
         assert deaths(broker) == {"1": 1}
 
 

@@ -18,10 +18,12 @@ from rexchange.errors import (
     ResourceLocked,
     StaleDelivery,
 )
+from rexchange.keyspace import Keys
 from rexchange.testing import async_drain, async_messages, async_wait_until
 from tests.conformance.async_.support import Connect
 from tests.support.clock import Clock, controlled
 from tests.support.faults import Faults
+from tests.support.servers import Bare
 
 DAY = timedelta(days=1)
 SHORT = timedelta(milliseconds=150)
@@ -257,15 +259,28 @@ async def test_what_expires_while_it_waits_dies_when_its_time_comes(broker: Asyn
 async def test_it_waits_on_when_its_consumer_and_its_broker_are_gone(
     broker: AsyncBroker, clock: Clock, connect: Connect
 ) -> None:
-    await declare(broker, 30)
+    await declare(broker, 600)
     other = await connect(session_timeout=DAY)
     async with other.consume("q", auto_ack=False, timeout=5) as consumer:
         await (await anext(consumer)).nack(retry=True)  # not waited for: closing sends it
     await other.aclose()
 
     assert await counts(broker) == (0, 0, 1, 0)
-    await pass_by(broker, clock, 30)
+    await pass_by(broker, clock, 599)  # the reaper has looked for overdue deliveries meanwhile: this is none
+    assert await counts(broker) == (0, 0, 1, 0)
+    await pass_by(broker, clock, 1)
     assert (await get(broker)).delivery_count == 2
+
+
+async def test_each_comes_in_its_own_time(broker: AsyncBroker, clock: Clock) -> None:
+    await declare(broker, 60, messages=3)
+    for _ in range(3):
+        await retry(broker)
+        await pass_by(broker, clock, 10)
+
+    for seconds, count in ((29, 0), (1, 1), (9, 1), (1, 2), (9, 2), (1, 3)):
+        await pass_by(broker, clock, seconds)
+        assert await counts(broker) == (count, 0, 3 - count, 0)
 
 
 async def test_a_page_and_more_that_are_due_at_once(broker: AsyncBroker, clock: Clock) -> None:
@@ -541,13 +556,14 @@ async def test_who_may_not_or_names_what_is_wrong(broker: AsyncBroker, connect: 
             await broker.retry_now("mine", ids)
 
 
-async def test_a_purge_takes_what_waits_too(broker: AsyncBroker, clock: Clock) -> None:
+async def test_a_purge_takes_what_waits_too(broker: AsyncBroker, clock: Clock, ask: Bare, keys: Keys) -> None:
     await declare(broker, 60, messages=4)
     await retry(broker, 2)
     held = await get(broker)
 
     assert await broker.purge("q") == 3
     assert await counts(broker) == (0, 1, 0, 0)
+    assert ask("EXISTS", keys.retrying) == 0
     await pass_by(broker, clock, 60)
     assert await counts(broker) == (0, 1, 0, 0)
     await held.ack()
@@ -564,7 +580,7 @@ async def test_a_queue_in_which_something_waits_is_not_empty(broker: AsyncBroker
 
 @pytest.mark.damages_keys
 async def test_what_was_deleted_by_hand_while_it_waited_is_forgotten(
-    broker: AsyncBroker, clock: Clock, ask: Any, keys: Any
+    broker: AsyncBroker, clock: Clock, ask: Bare, keys: Keys
 ) -> None:
     await declare(broker, 1, messages=2)
     await retry(broker, 2)

@@ -19,10 +19,12 @@ from rexchange.errors import (
     ResourceLocked,
     StaleDelivery,
 )
+from rexchange.keyspace import Keys
 from rexchange.testing import drain, messages, wait_until
 from tests.conformance.sync_.support import Connect
 from tests.support.clock import Clock, controlled
 from tests.support.faults import Faults
+from tests.support.servers import Bare
 
 DAY = timedelta(days=1)
 SHORT = timedelta(milliseconds=150)
@@ -254,15 +256,28 @@ def test_what_expires_while_it_waits_dies_when_its_time_comes(broker: Broker, cl
 
 
 def test_it_waits_on_when_its_consumer_and_its_broker_are_gone(broker: Broker, clock: Clock, connect: Connect) -> None:
-    declare(broker, 30)
+    declare(broker, 600)
     other = connect(session_timeout=DAY)
     with other.consume("q", auto_ack=False, timeout=5) as consumer:
         (next(consumer)).nack(retry=True)  # not waited for: closing sends it
     other.close()
 
     assert counts(broker) == (0, 0, 1, 0)
-    pass_by(broker, clock, 30)
+    pass_by(broker, clock, 599)  # the reaper has looked for overdue deliveries meanwhile: this is none
+    assert counts(broker) == (0, 0, 1, 0)
+    pass_by(broker, clock, 1)
     assert (get(broker)).delivery_count == 2
+
+
+def test_each_comes_in_its_own_time(broker: Broker, clock: Clock) -> None:
+    declare(broker, 60, messages=3)
+    for _ in range(3):
+        retry(broker)
+        pass_by(broker, clock, 10)
+
+    for seconds, count in ((29, 0), (1, 1), (9, 1), (1, 2), (9, 2), (1, 3)):
+        pass_by(broker, clock, seconds)
+        assert counts(broker) == (count, 0, 3 - count, 0)
 
 
 def test_a_page_and_more_that_are_due_at_once(broker: Broker, clock: Clock) -> None:
@@ -536,13 +551,14 @@ def test_who_may_not_or_names_what_is_wrong(broker: Broker, connect: Connect) ->
             broker.retry_now("mine", ids)
 
 
-def test_a_purge_takes_what_waits_too(broker: Broker, clock: Clock) -> None:
+def test_a_purge_takes_what_waits_too(broker: Broker, clock: Clock, ask: Bare, keys: Keys) -> None:
     declare(broker, 60, messages=4)
     retry(broker, 2)
     held = get(broker)
 
     assert broker.purge("q") == 3
     assert counts(broker) == (0, 1, 0, 0)
+    assert ask("EXISTS", keys.retrying) == 0
     pass_by(broker, clock, 60)
     assert counts(broker) == (0, 1, 0, 0)
     held.ack()
@@ -559,7 +575,7 @@ def test_a_queue_in_which_something_waits_is_not_empty(broker: Broker) -> None:
 
 @pytest.mark.damages_keys
 def test_what_was_deleted_by_hand_while_it_waited_is_forgotten(
-    broker: Broker, clock: Clock, ask: Any, keys: Any
+    broker: Broker, clock: Clock, ask: Bare, keys: Keys
 ) -> None:
     declare(broker, 1, messages=2)
     retry(broker, 2)
