@@ -11,9 +11,11 @@ if TYPE_CHECKING:
     from rexchange._async.broker import AsyncBroker
     from rexchange._async.consumer import AsyncConsumer
     from rexchange._async.delivery import AsyncDelivery
+    from rexchange._async.transaction import AsyncTransaction
     from rexchange._sync.broker import Broker
     from rexchange._sync.consumer import Consumer
     from rexchange._sync.delivery import Delivery
+    from rexchange._sync.transaction import Transaction
     from rexchange.definitions import ImportPlan
     from rexchange.hooks import Counters, Hooks
     from rexchange.message import Message, Properties
@@ -27,6 +29,7 @@ __all__ = [
     "AsyncBroker",
     "AsyncConsumer",
     "AsyncDelivery",
+    "AsyncTransaction",
     "Binding",
     "Broker",
     "Consumer",
@@ -40,6 +43,7 @@ __all__ = [
     "Properties",
     "Queue",
     "Settings",
+    "Transaction",
     "errors",
 ]
 
@@ -47,9 +51,11 @@ _HOMES = {
     "_async.broker": ("AsyncBroker",),
     "_async.consumer": ("AsyncConsumer",),
     "_async.delivery": ("AsyncDelivery",),
+    "_async.transaction": ("AsyncTransaction",),
     "_sync.broker": ("Broker",),
     "_sync.consumer": ("Consumer",),
     "_sync.delivery": ("Delivery",),
+    "_sync.transaction": ("Transaction",),
     "definitions": ("ImportPlan",),
     "hooks": ("Counters", "Hooks"),
     "message": ("Message", "Properties"),

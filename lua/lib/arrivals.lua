@@ -55,6 +55,17 @@ local function is_full(queue, bytes)
   return traits.bytes and not queue.measuring and (behind > 0 and queue.bytes or 0) + bytes > traits.bytes
 end
 
+--- Whether a queue will take a message of so many bytes after others: `before`, their `count` and `bytes`.
+function M.takes(state, queue, bytes, before)
+  local traits = queue.traits
+  if not traits.overflow or traits.kind == "stream" or not (traits.length or traits.bytes) then
+    return true
+  end
+  measure(state, queue)
+  local then_ready, then_bytes = queue.ready + before.count, queue.bytes and queue.bytes + before.bytes
+  return not is_full({ traits = traits, ready = then_ready, room = queue.room, bytes = then_bytes, measuring = queue.measuring }, bytes)
+end
+
 local function letter(state, queue, envelope, body, reason)
   if queue.traits.dlx then
     state.letters[#state.letters + 1] = { queue = queue, envelope = envelope, body = body, reason = reason }

@@ -8,6 +8,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from rexchange._sync import io
+from rexchange._sync.stakes import KINDS, Stakes
 from rexchange.errors import BrokerConnectionError, RexchangeError, StaleDelivery
 from rexchange.ledger import Ledger, Log
 from rexchange.protocol import settle
@@ -21,20 +22,17 @@ if TYPE_CHECKING:
     from rexchange._sync.link import Link
     from rexchange._sync.session import Session
     from rexchange.codec import Table
-    from rexchange.hooks import Hooks, SettleKind
+    from rexchange.hooks import Hooks
     from rexchange.protocol.call import Call
     from rexchange.protocol.consume import Kind, Options
     from rexchange.protocol.settle import Verdict
 
     OnStale = Callable[[int, str], None]
 
-KINDS: dict[Verdict, SettleKind] = {"ack": "ack", "requeue": "nack", "reject": "reject"}
-"""What hooks are told: a requeue is a nack, a drop is a reject, whichever method asked for it."""
-
 _log = logging.getLogger("rexchange.settle")
 
 
-class Holder:
+class Holder(Stakes):
     """The owner of deliveries, under one name after another: a new one for each connection it reads on.
 
     `_mutex` guards the ledger and the batches for a few lines (other threads settle, the heartbeat renews);
