@@ -214,7 +214,6 @@ class Transaction:
         try:
             if error is None:
                 io.shielded(self._commit)
-                self._state = "done"
         finally:
             self._wanted = False  # a caller who was cancelled while it waited for its turn has it no more
             if self._state != "done":
@@ -224,6 +223,7 @@ class Transaction:
 
     def _commit(self) -> None:
         if not (self._recorded or self._messages or self._parts):
+            self._state = "done"
             return
         link, hooks = self._means.link, self._means.hooks
         deadline = link.deadline(self._timeout)
@@ -281,6 +281,7 @@ class Transaction:
         return done
 
     def _take_note(self, done: Done) -> None:
+        self._state = "done"  # also where a hook raises after this
         for (name, options, result), reply in zip(self._recorded, done.replies, strict=True):
             result.become(shaped(name, reply, options))
         for reached, count in zip(self._reached, done.counts, strict=True):

@@ -30,12 +30,18 @@ def _template() -> redis.Redis:
 
 
 def shaped(name: str, reply: Any, options: Mapping[str, Any]) -> Any:
-    """Return a RESP2 reply as redis-py's method would; `options` are those that the method gave with the command."""
+    """Return a RESP2 reply as redis-py's method would; `options` are those that the method gave with the command.
+
+    What redis-py cannot read stays as it is.
+    """
     shapes: Any = _template().response_callbacks
     shape = shapes.get(name)
     if shape is None:
         return reply
-    return shape(reply, **{option: value for option, value in options.items() if option not in _NOT_FOR_SHAPES})
+    try:
+        return shape(reply, **{option: value for option, value in options.items() if option not in _NOT_FOR_SHAPES})
+    except Exception:  # noqa: BLE001 - redis-py fails on some replies; the step is done, and must not look as if it were not
+        return reply
 
 
 class _Methods(CoreCommands):

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -28,23 +27,8 @@ from rexchange.keyspace import Keys
 from rexchange.testing import messages, wait_until
 from tests.conformance.sync_.support import Connect
 from tests.support.faults import reap
+from tests.support.keys import Cached
 from tests.support.servers import Bare
-
-Cached = Callable[[str], str]
-
-
-@pytest.fixture
-def cached(ask: Bare, vhost: str) -> Iterator[Cached]:
-    """Return what makes the application's own keys, which are removed afterwards."""
-    made: set[str] = set()
-
-    def key(name: str) -> str:
-        made.add(f"{vhost}-{name}")
-        return f"{vhost}-{name}"
-
-    yield key
-    for each in made:
-        ask("UNLINK", each)
 
 
 @pytest.fixture
