@@ -18,7 +18,8 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
-from rexchange import Broker, Hooks, Message
+from rexchange import Broker, Delivery, Hooks, Message
+from rexchange.errors import AlreadySettled, StaleDelivery
 
 TIMES = ("ack_timeout", "session_timeout", "heartbeat", "block", "socket_timeout", "retry_timeout")
 
@@ -85,10 +86,37 @@ def publish(job: dict[str, Any], say: Callable[[str], None]) -> None:
             say("\n".join(f"sent {body}" for body in bodies))
 
 
+def transact(job: dict[str, Any], say: Callable[[str], None]) -> None:
+    """Write a value and its event as one step, `count` times; with `take` for each job of that queue, acked, too."""
+    with Broker(job["url"], vhost=job["vhost"], **settings(job["settings"])) as broker:
+
+        def step(body: str, delivery: Delivery | None = None) -> None:
+            with broker.transaction() as tx:
+                tx.redis.set(f"value:{body}", body)
+                tx.redis.incr("total")
+                tx.publish(body.encode(), routing_key=job["queue"])
+                if delivery is not None:
+                    tx.ack(delivery)
+            say(f"sent {body}")
+
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+        if "take" not in job:
+            for i in range(job["count"]):
+                step(f"{job['name']}-{i}")
+            return
+        with broker.consume(job["take"], auto_ack=False, prefetch=5) as consumer:
+            for delivery in consumer:
+                try:
+                    step(delivery.body.decode(), delivery)
+                except (StaleDelivery, AlreadySettled):
+                    say(f"stale {delivery.delivery_tag}")
+
+
 if __name__ == "__main__":
     work = json.loads(sys.argv[1])
     log = os.open(work["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    run = {"consume": consume, "publish": publish}[work["role"]]
+    run = {"consume": consume, "publish": publish, "transact": transact}[work["role"]]
 
     def write(line: str) -> None:
         os.write(log, line.encode() + b"\n")
