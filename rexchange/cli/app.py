@@ -14,6 +14,7 @@ from rexchange.cli.operate import register as register_operate
 from rexchange.cli.policies import register as register_policies
 from rexchange.cli.run import JSON, RETRY_TIMEOUT, URL, VERBOSE, VHOST, Options
 from rexchange.cli.topology import register as register_topology
+from rexchange.cli.transaction import register as register_transaction
 
 _EPILOG = (
     "[bold]Exit codes[/bold]  0 done · 1 refused or failed · 2 wrong usage · 3 nothing there (get, consume: no "
@@ -40,6 +41,7 @@ for register in (
     register_demo,
     register_topology,
     register_messages,
+    register_transaction,
     register_listing,
     register_operate,
     register_policies,
