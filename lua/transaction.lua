@@ -23,16 +23,20 @@ if answer then
 end
 
 local commands_of, pack = require("lib.commands"), require("lib.pack")
-local commands, rows, job, refusal, at
-commands, at = commands_of.read(ARGV, 5)
-rows, at = require("lib.verdicts").read(ARGV, at)
+local commands, at = commands_of.read(ARGV, 5)
+local rows, job, refusal
+if ARGV[at] == "0" then
+  at = at + 1
+else
+  rows, at = require("lib.verdicts").read(ARGV, at)
+end
 if at <= #ARGV then
   job, refusal = require("lib.publishing").plan(prefix, ARGV, at)
   if refusal then
     return "-" .. refusal
   end
 end
-if #rows > 0 then
+if rows then
   refusal = require("lib.verdicts").check(prefix, ARGV, rows)
   if refusal then
     return refusal
@@ -42,7 +46,9 @@ end
 local replies, failed, reason = commands_of.run(ARGV, commands)
 if replies then
   local counts = job and require("lib.publishing").write(job) or ""
-  require("lib.verdicts").apply(prefix, ARGV, rows)
+  if rows then
+    require("lib.verdicts").apply(prefix, ARGV, rows)
+  end
   answer = "=" .. pack.net(counts) .. replies
 elseif string.find(reason, "READONLY", 1, true) then
   return redis.error_reply(reason) -- a replica: nothing can have been written, and the caller goes on to the master

@@ -1,17 +1,29 @@
 --- A group of messages that is published in one step with other work: all that could refuse it is asked before the first write.
-local arrivals = require("lib.arrivals")
-local pack = require("lib.pack")
 local planning = require("lib.planning")
 local M = {}
 
---- Calls `each(number, message, queue)` for every message and each of its queues: number from 0, message its place in the
--- arguments. Returns how many messages there are.
-local function for_each(job, each)
-  local group, number = job.group, 0
+--- Which of the queues have a field in a hash by queue.
+local function marked(job, hash)
+  local found, targets = {}, job.plan.targets
+  for first = 1, #targets, 1000 do
+    local values = redis.call("HMGET", job.prefix .. hash, unpack(targets, first, math.min(first + 999, #targets)))
+    for i = 1, #values do
+      if values[i] then
+        found[#found + 1] = targets[first + i - 1]
+      end
+    end
+  end
+  return found
+end
+
+--- Calls `each(queue, message, number)` for every message and each of its queues: the queue's name, the message's place in the
+-- arguments, its number from 0. Returns how many messages there are.
+local function for_each(group, each)
+  local number = 0
   for run = 1, #group, 3 do
     for offset = 0, group[run + 2] - 1 do
       for _, name in ipairs(group[run]) do
-        each(number, group[run + 1] + 2 * offset, arrivals.queue(job.state, name))
+        each(name, group[run + 1] + 2 * offset, number)
       end
       number = number + 1
     end
@@ -21,14 +33,15 @@ end
 
 --- What queues that are full, or would be after the messages before, refuse; as publish tells it, but nobody got anything.
 local function full(job)
+  local arrivals, pack = require("lib.arrivals"), require("lib.pack")
   local taken, parts = {}, {}
-  local count = for_each(job, function(number, message, queue)
-    local before, bytes = taken[queue.name] or { count = 0, bytes = 0 }, #job.args[message + 1]
-    taken[queue.name] = before
-    if arrivals.takes(job.state, queue, bytes, before) then
+  local count = for_each(job.group, function(name, message, number)
+    local before, bytes = taken[name] or { count = 0, bytes = 0 }, #job.args[message + 1]
+    taken[name] = before
+    if arrivals.takes(job.state, arrivals.queue(job.state, name), bytes, before) then
       before.count, before.bytes = before.count + 1, before.bytes + bytes
     else
-      parts[#parts + 1] = pack.net(tostring(number)) .. pack.net(queue.name)
+      parts[#parts + 1] = pack.net(tostring(number)) .. pack.net(name)
     end
   end)
   if #parts > 0 then
@@ -41,26 +54,35 @@ function M.plan(prefix, args, at)
   local plan = planning.new(prefix, args)
   local group = planning.group(plan, at)
   if group.refused then
-    return nil, "-" .. pack.net(group.refused)
+    return nil, "-" .. #group.refused .. ":" .. group.refused
   elseif #group.unroutable > 0 then
     return nil, "!" .. table.concat(group.unroutable, ",")
   end
-  local job = { prefix = prefix, args = args, plan = plan, group = group, state = arrivals.new(prefix, plan.calls) }
-  return job, full(job)
+  local job = { prefix = prefix, args = args, plan = plan, group = group }
+  if group.special or #marked(job, "traits") > 0 then
+    job.state = require("lib.arrivals").new(prefix, plan.calls)
+    return job, full(job)
+  end
+  return job
 end
 
 --- Publishes it and returns what publish answers.
 function M.write(job)
-  local running, group = require("lib.running"), job.group
-  for run = 1, #group, 3 do
-    running.run(job.state, group, run, job.args)
+  local group, args = job.group, job.args
+  for run = 1, job.state and #group or 0, 3 do
+    require("lib.running").run(job.state, group, run, args)
   end
-  for _, name in ipairs(job.plan.targets) do
-    if redis.call("HEXISTS", job.prefix .. "managed", name) == 1 then
-      require("lib.returns").post(job.prefix, name)
-    end
+  if not job.state then
+    for_each(group, function(name, message)
+      redis.call("XADD", job.plan.streams[name], "*", "m", args[message], "b", args[message + 1])
+    end)
   end
-  arrivals.finish(job.state)
+  for _, name in ipairs(marked(job, "managed")) do
+    require("lib.returns").post(job.prefix, name)
+  end
+  if job.state then
+    require("lib.arrivals").finish(job.state)
+  end
   if #job.plan.calls.fills > 0 then
     require("lib.cache").fill(job.prefix, job.plan.calls.fills)
   end
