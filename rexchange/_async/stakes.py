@@ -52,7 +52,9 @@ class Stakes:
         return self._link.holding(self._sending, deadline)
 
     def announce(self, verdicts: Mapping[int, Verdict]) -> None:
-        """Tell the hooks what is about to be settled; what they raise stops it."""
+        """Tell the hooks what is about to be settled; what they raise stops it. Raises as `entry`."""
+        for tag in verdicts:
+            self.entry(tag)
         if self._hooks is not None:
             for verdict, tags in _by_verdict(verdicts):
                 self._hooks.before_settle(self._tag, tags, KINDS[verdict])

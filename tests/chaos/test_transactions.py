@@ -19,7 +19,7 @@ from rexchange.testing import wait_until
 from tests.chaos.conftest import SHORT, SHORT_S, Make
 from tests.chaos.doomed import GROUP, Doomed
 from tests.chaos.proxy import Proxy
-from tests.chaos.servers import KINDS, Server, note, running, until
+from tests.chaos.servers import KINDS, Server, free_port, note, running, until
 from tests.chaos.workers import Crew, crew
 
 TRANSACTION = scripts.load("transaction").sha.encode()
@@ -204,6 +204,20 @@ def write(broker: Broker, body: str) -> None:
         tx.publish(body.encode(), routing_key="events")
 
 
+def test_a_server_that_is_a_replica_for_a_while_does_it_once_it_is_a_master(mortal: Server) -> None:
+    """The first command that writes meets READONLY inside the script: nothing was done, so it is sent again."""
+    with Broker(mortal.url, vhost="v", **SHORT) as broker, mortal.client() as client:
+        broker.declare_queue("events")
+        client.replicaof("127.0.0.1", str(free_port()))
+        thread = threading.Thread(target=write, args=(broker, "late"))
+        thread.start()
+        until(lambda: broker.counters.retries > 1, 10, "a second try")
+        assert total(mortal) == 0
+        client.replicaof("NO", "ONE")
+        thread.join(15)
+        assert set(never_one_without_the_other(mortal)) == {"late"}
+
+
 @pytest.mark.timeout(90)
 def test_8_writers_and_a_server_killed_at_random_leave_no_value_without_its_event(
     mortal: Server, tmp_path: Path
@@ -234,6 +248,7 @@ def is_at_work(workers: Crew) -> bool:
 
 
 @pytest.mark.timeout(90)
+@pytest.mark.parametrize("mortal", ["redis"], indirect=True)
 def test_jobs_are_done_once_whoever_is_killed(mortal: Server, tmp_path: Path) -> None:
     """Result, event and ack of a job are one step: workers and server are killed at random, and each counts once."""
     chance = random.Random()
@@ -258,7 +273,7 @@ def test_jobs_are_done_once_whoever_is_killed(mortal: Server, tmp_path: Path) ->
                 restarted(mortal)
             else:
                 workers.workers[kills - kills // 3 - 1].kill()
-                workers.start("transact", take="work").ready()
+                workers.start("transact", take="work")
         until(lambda: total(mortal) >= len(jobs), 40, "all jobs")
         until(lambda: not events(mortal, "work"), 10, "all acks")
         told = never_one_without_the_other(mortal)
