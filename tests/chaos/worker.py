@@ -8,6 +8,7 @@ of the clock that all processes share.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -87,7 +88,7 @@ def publish(job: dict[str, Any], say: Callable[[str], None]) -> None:
 
 
 def transact(job: dict[str, Any], say: Callable[[str], None]) -> None:
-    """Write a value and its event as one step, `count` times; with `take` for each job of that queue, acked, too."""
+    """Write a value and its event as one step until asked to end; with `take` for each job of that queue, and ack it."""
     with Broker(job["url"], vhost=job["vhost"], **settings(job["settings"])) as broker:
 
         def step(body: str, delivery: Delivery | None = None) -> None:
@@ -102,9 +103,12 @@ def transact(job: dict[str, Any], say: Callable[[str], None]) -> None:
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         if "take" not in job:
-            for i in range(job["count"]):
+            asked = threading.Event()
+            signal.signal(signal.SIGTERM, lambda *_: asked.set())
+            for i in itertools.count():
                 step(f"{job['name']}-{i}")
-            return
+                if asked.is_set():
+                    return
         with broker.consume(job["take"], auto_ack=False, prefetch=5) as consumer:
             for delivery in consumer:
                 try:
