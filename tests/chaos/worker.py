@@ -88,7 +88,7 @@ def publish(job: dict[str, Any], say: Callable[[str], None]) -> None:
 
 
 def transact(job: dict[str, Any], say: Callable[[str], None]) -> None:
-    """Write a value and its event as one step until asked to end; with `take` for each job of that queue, and ack it."""
+    """Write a value and its event as one step until asked to end; with `take` for each job of a queue, and ack it."""
     with Broker(job["url"], vhost=job["vhost"], **settings(job["settings"])) as broker:
 
         def step(body: str, delivery: Delivery | None = None) -> None:
