@@ -20,7 +20,7 @@ from rexchange.errors import (
 from rexchange.keyspace import Keys
 from rexchange.message import Message
 from rexchange.policies import Policy, check
-from rexchange.protocol import consume, declare, inspect, policies, publish, settle, tick
+from rexchange.protocol import consume, declare, inspect, policies, publish, settle, tick, transaction
 from rexchange.protocol.call import (
     Arg,
     Call,
@@ -40,6 +40,7 @@ from rexchange.topology import Binding, Exchange, Queue
 
 KEYS = Keys(b"/")
 ENTRY = consume.Entry(0, b"5-0", 1, b"envelope", b"body", b"1700")
+VERDICT = transaction.Row("me", "q", b"3", [b"5-0"], [], [])
 STATE = policies.State(
     b"7", b"6", (Policy("p", "^orders", {"max-length": 5}), Policy("e", "^logs", {"alternate-exchange": "ae"}))
 )
@@ -176,6 +177,11 @@ ROWS = [
         publish.publish("lane", 7, "token", [publish.Group([Message(b"B", routing_key="q")], max_body=9, max_call=9)]),
         {"lane": "lane", "number": 7, "token": "token"},
         (1, "", "q", b"", 1, b"0:1:q0:0:", b"B"),
+    ),
+    Row(
+        transaction.transaction("lane", 7, "token", [(b"PING",)], [VERDICT], None),
+        {"lane": "lane", "number": 7, "token": "token"},
+        (1, 1, b"PING", 1, "me", "q", b"3", 1, 0, 0, b"5-0"),
     ),
     Row(
         publish.route("logs", "a.b", {"k": b"v"}),
