@@ -77,7 +77,7 @@ for i = 1, #answers do
   local group, refused = groups[i], nil
   if (head[2] or group.patient) and answers[i] == "" then
     state = state or require("lib.arrivals").new(prefix, plan.calls)
-    answers[i] = require("lib.room").admit(state, head[2], group, message_args)
+    answers[i] = require("lib.room").refusal(prefix, state, head[2], group, message_args) or ""
   end
   if answers[i] == "" then
     for run = 1, #group, 3 do

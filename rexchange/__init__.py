@@ -11,9 +11,11 @@ if TYPE_CHECKING:
     from rexchange._async.broker import AsyncBroker
     from rexchange._async.consumer import AsyncConsumer
     from rexchange._async.delivery import AsyncDelivery
+    from rexchange._async.transaction import AsyncTransaction
     from rexchange._sync.broker import Broker
     from rexchange._sync.consumer import Consumer
     from rexchange._sync.delivery import Delivery
+    from rexchange._sync.transaction import Transaction
     from rexchange.applying import TopologyPlan
     from rexchange.blocked import Blocked
     from rexchange.changes import Change
@@ -33,6 +35,7 @@ __all__ = [
     "AsyncBroker",
     "AsyncConsumer",
     "AsyncDelivery",
+    "AsyncTransaction",
     "Binding",
     "Blocked",
     "Broker",
@@ -53,6 +56,7 @@ __all__ = [
     "Settings",
     "Topology",
     "TopologyPlan",
+    "Transaction",
     "Unacked",
     "errors",
 ]
@@ -61,9 +65,11 @@ _HOMES = {
     "_async.broker": ("AsyncBroker",),
     "_async.consumer": ("AsyncConsumer",),
     "_async.delivery": ("AsyncDelivery",),
+    "_async.transaction": ("AsyncTransaction",),
     "_sync.broker": ("Broker",),
     "_sync.consumer": ("Consumer",),
     "_sync.delivery": ("Delivery",),
+    "_sync.transaction": ("Transaction",),
     "applying": ("TopologyPlan",),
     "blocked": ("Blocked",),
     "changes": ("Change",),

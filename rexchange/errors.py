@@ -21,6 +21,8 @@
     │   ├── AlreadySettled       406        acked, nacked or rejected before
     │   ├── StaleDelivery        406        given back meanwhile, another consumer may have it
     │   └── ConsumerCancelled               the queue was deleted while it was consumed
+    ├── TransactionError                    used twice, outside of its block, or a value asked for too early
+    │   └── CommandFailed                   a Redis command of a transaction: .command, .index, .reason, .written
     ├── NoReply                             a call was not answered in time
     ├── BrokerConnectionError               address, outcome
     │   └── ServerRefused                   no Redis, too old, cluster, newer schema
@@ -354,6 +356,36 @@ class ConsumerCancelled(DeliveryError):
         self.queue = queue
         self.reason = reason
         super().__init__(f"the consumer of queue {queue!r} was cancelled: {reason}")
+
+
+class TransactionError(RexchangeError):
+    """A transaction is used in a way that it is not made for; the message says what to do. Nothing was sent by it."""
+
+
+class CommandFailed(TransactionError):
+    """A Redis command of a transaction failed: no message was published, no delivery settled, no later command run.
+
+    `command` is its name and arguments, cut to 80 characters, `index` its place among the commands (from 0), `reason`
+    what the server said. `written`: the commands before it that wrote, shown alike; Redis does not undo them.
+    """
+
+    def __init__(self, commands: Sequence[Sequence[bytes]], index: int, reason: str, written: Sequence[int]) -> None:
+        """Take all commands, which of them failed and which had written."""
+        self.command = _command(commands[index])
+        self.index = index
+        self.reason = reason
+        self.written = [_command(commands[place]) for place in written]
+        shown = "; ".join(self.written[:_SHOWN_MESSAGES])
+        more = f" and {len(written) - _SHOWN_MESSAGES} more" if len(written) > _SHOWN_MESSAGES else ""
+        before = f"written before it, and not undone: {shown}{more}" if written else "nothing written before it"
+        super().__init__(f"command {index}, {self.command}, failed: {redact(reason)} (nothing published, {before})")
+
+
+def _command(args: Sequence[bytes]) -> str:
+    """Return a Redis command as it may be shown: ``SET 'price' '9.90'``."""
+    words = [repr(arg[:_SHOWN_CHARACTERS].decode("utf-8", "backslashreplace")) for arg in args[1:10]]
+    text = redact(" ".join([args[0].decode("utf-8", "backslashreplace").upper(), *words]))
+    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
 
 
 class NoReply(RexchangeError):

@@ -28,7 +28,7 @@ end
 
 --- Looks up how full the queue is and for how many messages its consumers have room, once a call: RabbitMQ pushes to
 -- them at once, so what they have room for is not in the queue for it.
-function M.measure(state, queue)
+local function measure(state, queue)
   if not queue.ready then
     local count, unacked = queues.counts(state.prefix, queue.name)
     queue.ready, queue.room = count, require("lib.consumers").room(state.prefix, queue.name, queue.traits.single, unacked)
@@ -36,8 +36,6 @@ function M.measure(state, queue)
     queue.measuring = queue.traits.bytes and redis.call("HEXISTS", state.prefix .. "measures", queue.name) == 1
   end
 end
-
-local measure = M.measure
 
 local function is_over(queue)
   local traits = queue.traits
@@ -55,6 +53,21 @@ local function is_full(queue, bytes)
     return true
   end
   return traits.bytes and not queue.measuring and (behind > 0 and queue.bytes or 0) + bytes > traits.bytes
+end
+
+--- Whether a queue will take a message of so many bytes after others: `before`, their `count` and `bytes`. `gently`: without
+-- dropping any for it.
+function M.takes(state, queue, bytes, before, gently)
+  local traits = queue.traits
+  if not (traits.overflow or gently) or traits.kind == "stream" or not (traits.length or traits.bytes) then
+    return true
+  end
+  measure(state, queue)
+  if not traits.overflow and queue.ready + before.count < queue.room then
+    return true
+  end
+  local then_ready, then_bytes = queue.ready + before.count, queue.bytes and queue.bytes + before.bytes
+  return not is_full({ traits = traits, ready = then_ready, room = queue.room, bytes = then_bytes, measuring = queue.measuring }, bytes)
 end
 
 local function letter(state, queue, envelope, body, reason)

@@ -27,6 +27,7 @@ function M.sweep(prefix, vhost_key, now_ms)
 end
 
 --- What to answer to a call that was run before, or that another process' calls have overtaken; nil where it is to be run.
+-- publish.lua has these lines itself, since it runs for every message.
 function M.answered(prefix, lane, number, token)
   local last = redis.call("HGET", prefix .. "lanes", lane)
   if not last then
@@ -41,9 +42,11 @@ function M.answered(prefix, lane, number, token)
   return require("lib.refuse").reply("PRODUCER_CLASH", "lane", lane, "another process counts on it")
 end
 
---- Remembers a call and its answer. Call it after a write.
+--- Remembers a call and its answer. Where nothing was written before and memory is full it does not: then the call does no harm
+-- when it is repeated.
 function M.keep(prefix, lane, number, token, now_ms, answer)
-  redis.call("HSET", prefix .. "lanes", lane, number .. " " .. token .. " " .. string.format("%.0f", now_ms) .. " " .. answer)
+  local call = number .. " " .. token .. " " .. string.format("%.0f", now_ms) .. " " .. answer
+  redis.pcall("HSET", prefix .. "lanes", lane, call)
 end
 
 return M

@@ -43,8 +43,8 @@ local function copies(group)
   return sum
 end
 
---- The answer of publish where there is no room for a group, else "", and it is counted.
-function M.answer(prefix, limit, group)
+--- The refusal of a group for which there is no room, as publish answers it; nil where there is, and then it is counted.
+function M.refusal(prefix, limit, group)
   local total, more = M.total(prefix), copies(group)
   if more > 0 and total + more > tonumber(limit) then
     local hint = string.format("it holds %.0f messages, and its limit is %s: nothing was published", total, limit)
@@ -52,7 +52,6 @@ function M.answer(prefix, limit, group)
     return "-" .. require("lib.pack").net(text)
   end
   redis.call("HINCRBY", prefix .. "quota", "total", more)
-  return ""
 end
 
 return M

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rexchange._async.holder import OnStale
     from rexchange._async.link import Link
     from rexchange._async.session import Session
+    from rexchange._async.stakes import Stakes
     from rexchange.codec import Table
     from rexchange.hooks import Hooks
     from rexchange.protocol.consume import Kind, Place
@@ -300,6 +301,14 @@ class AsyncConsumer:
         else:
             self._holder.judge(tag, verdict, multiple=multiple, shown=self._shown)
             self._flusher.poke()
+
+    def stakes(self, tag: int) -> Stakes:  # noqa: ARG002 - a Settler's
+        """Return what a transaction settles with."""
+        self._check_process()
+        return self._holder
+
+    def settled(self, tags: Sequence[int]) -> None:
+        """Do nothing more: the next delivery asked for says that the user is done with those before."""
 
     async def ack(self, tag: int, *, multiple: bool = False, wait: bool = False) -> None:
         """Acknowledge by tag: see `Delivery.ack`. Tag 0 with `multiple`: all that was handed out."""

@@ -18,8 +18,11 @@ from rexchange.protocol.consume import MORE, Options, cancel, restore, take
 from rexchange.server import failures
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rexchange._async.link import Link
     from rexchange._async.session import Session
+    from rexchange._async.stakes import Stakes
     from rexchange.hooks import Hooks
     from rexchange.protocol.consume import Entry
     from rexchange.protocol.settle import Verdict
@@ -193,6 +196,14 @@ class Getter:
             self._taken_back([shown for shown in self._shown if not self._holder.holds(shown)])
         if settled.stale:
             raise StaleDelivery(tag, queue=self._queue)
+
+    def stakes(self, tag: int) -> Stakes:  # noqa: ARG002 - a Settler's
+        """Return what a transaction settles with."""
+        return self._holder
+
+    def settled(self, tags: Sequence[int]) -> None:
+        """Tell the hooks."""
+        self._taken_back(list(tags))
 
     async def extend(self, tag: int) -> None:
         """Start the ack timeout anew."""

@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from rexchange._async import io
+from rexchange._async.stakes import Stakes
 from rexchange.errors import BrokerConnectionError, RexchangeError, StaleDelivery
 from rexchange.ledger import Ledger, Log
 from rexchange.protocol import settle
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("rexchange.settle")
 
 
-class Holder:
+class Holder(Stakes):
     """The owner of deliveries, under one name after another: a new one for each connection it reads on.
 
     `_mutex` guards the ledger and the batches for a few lines (other threads settle, the heartbeat renews);

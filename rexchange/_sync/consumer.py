@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rexchange._sync.holder import OnStale
     from rexchange._sync.link import Link
     from rexchange._sync.session import Session
+    from rexchange._sync.stakes import Stakes
     from rexchange.codec import Table
     from rexchange.hooks import Hooks
     from rexchange.protocol.consume import Kind, Place
@@ -301,6 +302,14 @@ class Consumer:
         else:
             self._holder.judge(tag, verdict, multiple=multiple, shown=self._shown)
             self._flusher.poke()
+
+    def stakes(self, tag: int) -> Stakes:  # noqa: ARG002 - a Settler's
+        """Return what a transaction settles with."""
+        self._check_process()
+        return self._holder
+
+    def settled(self, tags: Sequence[int]) -> None:
+        """Do nothing more: the next delivery asked for says that the user is done with those before."""
 
     def ack(self, tag: int, *, multiple: bool = False, wait: bool = False) -> None:
         """Acknowledge by tag: see `Delivery.ack`. Tag 0 with `multiple`: all that was handed out."""

@@ -12,6 +12,9 @@ from rexchange.errors import AlreadySettled, InvalidArgument
 from rexchange.message import decode_envelope, decode_properties
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rexchange._sync.stakes import Stakes
     from rexchange.codec import FieldValue
     from rexchange.message import Properties
     from rexchange.protocol.consume import Entry
@@ -44,6 +47,14 @@ class Settler(Protocol):
         """Start the ack timeout anew."""
         ...
 
+    def stakes(self, tag: int) -> Stakes:
+        """Return who holds the delivery, for a transaction that will settle it. Raises AlreadySettled."""
+        ...
+
+    def settled(self, tags: Sequence[int]) -> None:
+        """Take note that a transaction has settled deliveries."""
+        ...
+
 
 class OnReceipt:
     """The settler of what was acknowledged on receipt: there is nothing left to settle."""
@@ -61,6 +72,13 @@ class OnReceipt:
     def extend(self, tag: int) -> None:
         """Refuse."""
         raise AlreadySettled(tag, hint=self._HINT)
+
+    def stakes(self, tag: int) -> Stakes:
+        """Refuse."""
+        raise AlreadySettled(tag, hint=self._HINT)
+
+    def settled(self, tags: Sequence[int]) -> None:
+        """Do nothing: no transaction settles these."""
 
 
 class Delivery:
@@ -83,6 +101,11 @@ class Delivery:
         self.queue = queue
         #: Unique in its consumer, rising.
         self.delivery_tag = tag
+
+    @property
+    def settler(self) -> Settler:
+        """Who handed it out; transactions ask."""
+        return self._settler
 
     @property
     def consumer_tag(self) -> str:

@@ -7,19 +7,24 @@ import copy
 import logging
 import secrets
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from rexchange._sync import io
+from rexchange._sync.deadlines import Holding
 from rexchange.errors import BrokerConnectionError, RexchangeError
 from rexchange.protocol.call import ProducerClash
 from rexchange.protocol.publish import publish
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rexchange._sync.link import Link
     from rexchange.errors import Outcome
+    from rexchange.protocol.call import Call
     from rexchange.protocol.publish import Group
     from rexchange.receipt import Receipt
 
+T = TypeVar("T")
 _log = logging.getLogger("rexchange.publish")
 
 COMPANY_S = 1.0
@@ -116,7 +121,7 @@ class Publisher:
         deadline = max(slot.deadline for slot in slots)
         groups = [slot.group for slot in slots]
         try:
-            answers = self._call(groups, deadline)
+            answers = self._call(lambda lane, number, token: publish(lane, number, token, groups), deadline)
         except RexchangeError as error:
             for slot in slots:
                 # Each caller raises its own: one exception raised in several threads mixes their tracebacks.
@@ -132,10 +137,17 @@ class Publisher:
         for slot, answer in zip(slots, answers, strict=True):
             slot.answer = answer
 
-    def _call(self, groups: list[Group], deadline: float) -> list[list[Receipt] | RexchangeError]:
+    def alone(self, make: Callable[[str, int, str], Call[T]], deadline: float) -> T:
+        """Run another call that is numbered on the lane, with no publish beside it. Raises as `Link.run` does."""
+        message = "the time was up while a publish of this Broker was under way"
+        error = BrokerConnectionError(message, address=self._link.address.display, outcome="not_done")
+        with Holding(self._lock, self._link.left(deadline), error):
+            return self._call(make, deadline)
+
+    def _call(self, make: Callable[[str, int, str], Call[T]], deadline: float) -> T:
         while True:
             self._number += 1
-            call = publish(self._lane, self._number, secrets.token_hex(6), groups)
+            call = make(self._lane, self._number, secrets.token_hex(6))
             try:
                 return self._link.run(call, wire=self._wire, deadline=deadline)
             except ProducerClash:

@@ -64,6 +64,23 @@ def publish(broker: Broker, _job: dict[str, Any]) -> Act:
     return lambda: broker.publish_many([Message(b"%d" % i, exchange="amq.fanout") for i in range(GROUP)])
 
 
+def transact(broker: Broker, job: dict[str, Any]) -> Act:
+    """Take a job; to act is to write its result, tell of it and ack it in one step."""
+    with broker.transaction() as tx:
+        tx.redis.ping()
+    delivery = broker.get(job["queue"], auto_ack=False)
+    assert delivery is not None
+
+    def act() -> None:
+        with broker.transaction() as tx:
+            tx.redis.incr(job["key"])
+            for _ in range(GROUP):
+                tx.publish(delivery.body, exchange="amq.fanout")
+            tx.ack(delivery)
+
+    return act
+
+
 def hold(broker: Broker, job: dict[str, Any]) -> Act:
     """Take `count` deliveries and hold them; to act is to ack them all."""
     timeout = timedelta(seconds=job["ack_timeout"]) if "ack_timeout" in job else None
@@ -126,7 +143,7 @@ def reap(broker: Broker, _job: dict[str, Any]) -> Act:
 
 ROLES: dict[str, Callable[[Broker, dict[str, Any]], Act]] = {
     each.__name__: each
-    for each in (publish, hold, retry, exclusive, delete_queue, delete_exchange, purge, move, copy, reap)
+    for each in (publish, transact, hold, retry, exclusive, delete_queue, delete_exchange, purge, move, copy, reap)
 }
 
 

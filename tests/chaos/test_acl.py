@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from rexchange import Broker, Message
-from rexchange.errors import PublishRefused, ServerRefused
+from rexchange.errors import CommandFailed, PublishRefused, ServerRefused
 from tests.chaos.conftest import SHORT
 from tests.chaos.servers import KINDS, Server, running, until
 
@@ -221,3 +221,38 @@ def test_no_user_can_do_more(guarded: Server) -> None:
         publisher.get("q")
     with connect(guarded, "consumer") as consumer, pytest.raises(ServerRefused, match="permission"):
         consumer.vhosts()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_transaction_needs_its_own_commands_and_keys_besides(kind: str, tmp_path: Path) -> None:
+    """What a publisher and a consumer may, and what docs/redis.md adds."""
+    lines = {line.split()[1]: line for line in FILE.read_text().splitlines()}
+    publishes = [word for word in lines["publisher"].split() if word.startswith("+")]
+    user = lines["consumer"].replace("user consumer", "user app").replace("change-me-consumer", "change-me-app")
+    user = " ".join([user, *publishes, "+set", "+incrby", "+command|info", "~price:*"])
+    users = tmp_path / "users.acl"
+    users.write_text("\n".join(["user default on nopass -@all +ping", lines["operator"], user]) + "\n")
+    with running(kind, "--aclfile", str(users), aof=False) as server:
+        with connect(server, "operator") as operator:
+            operator.declare_queue("q")
+        with connect(server, "app") as broker:
+            broker.publish(b"1", routing_key="q")
+            job = broker.get("q", auto_ack=False)
+            assert job is not None
+            with broker.transaction() as tx:
+                tx.redis.set("price:1", 1)
+                tx.publish(b"2", routing_key="q")
+                tx.ack(job)
+            for command in (("SET", "other:1", "1"), ("DEL", "price:1")):
+                with pytest.raises(CommandFailed, match=r"permission|can't|ACL") as caught:
+                    count_and(broker, *command)
+                assert caught.value.written == ["INCRBY 'price:1' '1'"]
+            assert [found.body for found in iter(lambda: broker.get("q"), None)] == [b"2"]
+
+
+def count_and(broker: Broker, *command: str) -> None:
+    """Count, run a command, and publish."""
+    with broker.transaction() as tx:
+        tx.redis.incr("price:1")
+        tx.redis.execute_command(*command)
+        tx.publish(b"3", routing_key="q")

@@ -8,6 +8,7 @@ of the clock that all processes share.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -18,7 +19,8 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
-from rexchange import Broker, Hooks, Message
+from rexchange import Broker, Delivery, Hooks, Message
+from rexchange.errors import AlreadySettled, StaleDelivery
 
 TIMES = ("ack_timeout", "session_timeout", "heartbeat", "block", "socket_timeout", "retry_timeout")
 
@@ -102,10 +104,40 @@ def publish(job: dict[str, Any], say: Callable[[str], None]) -> None:
             say("\n".join(f"sent {body}" for body in bodies))
 
 
+def transact(job: dict[str, Any], say: Callable[[str], None]) -> None:
+    """Write a value and its event as one step until asked to end; with `take` for each job of a queue, and ack it."""
+    with Broker(job["url"], vhost=job["vhost"], **settings(job["settings"])) as broker:
+
+        def step(body: str, delivery: Delivery | None = None) -> None:
+            with broker.transaction() as tx:
+                tx.redis.set(f"value:{body}", body)
+                tx.redis.incr("total")
+                tx.publish(body.encode(), routing_key=job["queue"])
+                if delivery is not None:
+                    tx.ack(delivery)
+            say(f"sent {body}")
+
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+        if "take" not in job:
+            asked = threading.Event()
+            signal.signal(signal.SIGTERM, lambda *_: asked.set())
+            for i in itertools.count():
+                step(f"{job['name']}-{i}")
+                if asked.is_set():
+                    return
+        with broker.consume(job["take"], auto_ack=False, prefetch=5) as consumer:
+            for delivery in consumer:
+                try:
+                    step(delivery.body.decode(), delivery)
+                except (StaleDelivery, AlreadySettled):
+                    say(f"stale {delivery.delivery_tag}")
+
+
 if __name__ == "__main__":
     work = json.loads(sys.argv[1])
     log = os.open(work["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    run = {"consume": consume, "publish": publish, "retry": retry}[work["role"]]
+    run = {"consume": consume, "publish": publish, "retry": retry, "transact": transact}[work["role"]]
 
     def write(line: str) -> None:
         os.write(log, line.encode() + b"\n")

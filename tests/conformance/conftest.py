@@ -10,7 +10,7 @@ import pytest
 from rexchange import Broker
 from rexchange.keyspace import Keys
 from rexchange.topology import PREDECLARED
-from tests.support.keys import OWN, Check
+from tests.support.keys import OWN, Cached, Check
 from tests.support.servers import Bare
 
 #: Where the quick tests run each colour; `make check` runs both everywhere.
@@ -48,6 +48,20 @@ def ask(url: str) -> Iterator[Bare]:
     bare = Bare(url)
     yield bare
     bare.close()
+
+
+@pytest.fixture
+def cached(ask: Bare, vhost: str) -> Iterator[Cached]:
+    """Yield what makes keys of the application's own, which are removed afterwards."""
+    made: set[str] = set()
+
+    def key(name: str) -> str:
+        made.add(f"{vhost}-{name}")
+        return f"{vhost}-{name}"
+
+    yield key
+    for each in made:
+        ask("UNLINK", each)
 
 
 @pytest.fixture(autouse=True)

@@ -6,8 +6,9 @@ What is allowed is read from the table in keyspace's own docstring, so that the 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from rexchange import keyspace
 from rexchange.codec import decode_table
@@ -23,6 +24,8 @@ _PLACES = {
     "<name>": "(?s:(.+))",
     "<consumer>": "(.+)",
 }
+Cached: TypeAlias = Callable[[str], str]
+"""The fixture `cached`: makes keys of the application's own."""
 #: What a vhost keeps when nothing is declared in it.
 OWN = {b"vhost", b"exchanges", b"lanes", b"cache", b"alarm", b"fates", b"fading"}
 #: Hashes by queue.

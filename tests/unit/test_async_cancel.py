@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rexchange.testing import async_memory_broker
+from rexchange.testing import async_memory_broker, async_messages, async_wait_until
 
 
 async def test_a_cancellation_that_wait_for_swallows_is_raised_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,3 +47,24 @@ async def test_a_task_that_was_cancelled_may_still_publish_while_it_cleans_up() 
 
         assert task.cancelled()
         assert (await broker.declare_queue("q")).message_count == 1
+
+
+async def test_a_transaction_whose_caller_is_cancelled_before_its_turn_is_not_done() -> None:
+    async with async_memory_broker() as broker:
+        await broker.declare_queue("q")
+        lock = broker._publisher._lock
+        await lock.acquire()
+
+        async def work() -> None:
+            async with broker.transaction() as tx:
+                tx.publish(b"late", routing_key="q")
+
+        task = asyncio.ensure_future(work())
+        await async_wait_until(lambda: bool(lock._waiters))
+        task.cancel()
+        await asyncio.wait({task})
+        lock.release()
+        await broker.publish(b"1", routing_key="q")
+
+        assert task.cancelled()
+        assert [message.body for message in await async_messages(broker, "q")] == [b"1"]

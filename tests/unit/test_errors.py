@@ -31,6 +31,8 @@ EVERY = [
     errors.AlreadySettled(7, queue="orders"),
     errors.StaleDelivery(7),
     errors.ConsumerCancelled("orders", "the queue was deleted"),
+    errors.TransactionError("plain"),
+    errors.CommandFailed([(b"set", b"a", b"1"), (b"INCR", b"a")], 1, "ERR not an integer", [0]),
     errors.NoReply("", "rpc", 2.5),
     errors.BrokerConnectionError("no answer", address="redis://host", outcome="unknown"),
     errors.ServerRefused("too old", address="redis://host", outcome="not_done"),

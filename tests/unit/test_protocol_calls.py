@@ -31,6 +31,7 @@ from rexchange.protocol import (
     retries,
     settle,
     tick,
+    transaction,
     update,
 )
 from rexchange.protocol.call import (
@@ -53,6 +54,7 @@ from rexchange.topology import Binding, Exchange, Queue
 
 KEYS = Keys(b"/")
 ENTRY = consume.Entry(0, b"5-0", 1, b"envelope", b"body", b"1700")
+VERDICT = transaction.Row("me", "q", b"3", [b"5-0"], [], [])
 STATE = policies.State(
     b"7", b"6", (Policy("p", "^orders", {"max-length": 5}), Policy("e", "^logs", {"alternate-exchange": "ae"}))
 )
@@ -189,6 +191,11 @@ ROWS = [
         publish.publish("lane", 7, "token", [publish.Group([Message(b"B", routing_key="q")], max_body=9, max_call=9)]),
         {"lane": "lane", "number": 7, "token": "token"},
         (1, "", "q", b"", 1, b"0:1:q0:0:", b"B"),
+    ),
+    Row(
+        transaction.transaction("lane", 7, "token", [(b"PING",)], [VERDICT], None),
+        {"lane": "lane", "number": 7, "token": "token"},
+        (1, 1, b"PING", 1, "me", "q", b"3", 1, 0, 0, b"5-0"),
     ),
     Row(
         publish.route("logs", "a.b", {"k": b"v"}),
