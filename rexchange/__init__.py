@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rexchange.hooks import Counters, Hooks
     from rexchange.message import Message, Properties
     from rexchange.policies import Policy
+    from rexchange.protocol.tracing import Trace, TraceEvent
     from rexchange.settings import Settings
     from rexchange.topology import Binding, Exchange, Queue
 
@@ -40,6 +41,8 @@ __all__ = [
     "Properties",
     "Queue",
     "Settings",
+    "Trace",
+    "TraceEvent",
     "errors",
 ]
 
@@ -54,6 +57,7 @@ _HOMES = {
     "hooks": ("Counters", "Hooks"),
     "message": ("Message", "Properties"),
     "policies": ("Policy",),
+    "protocol.tracing": ("Trace", "TraceEvent"),
     "settings": ("Settings",),
     "topology": ("Binding", "Exchange", "Queue"),
 }

@@ -29,6 +29,11 @@ local function accepts(form, values)
   return not any
 end
 
+--- Whether one binding takes these headers, for lib/explain.lua.
+function M.accepts(form, headers)
+  return accepts(form, parse(headers))
+end
+
 --- Packed destinations of every binding whose tests the headers pass.
 function M.match(routes_key, headers)
   local values, found = parse(headers), {}

@@ -12,8 +12,16 @@ function M.run(state, group, run, message_args, refused)
   for i = 1, run - 1, 3 do
     number = number + group[i + 2]
   end
+  local traced = state.tracing
+  for _, name in ipairs(queues) do
+    traced = traced or arrivals.queue(state, name).traits.trace
+  end
+  state.tracing = traced
   for message = first, first + 2 * count - 2, 2 do
     local envelope, body = message_args[message], message_args[message + 1]
+    if traced then
+      envelope = require("lib.trace").published(state, envelope, #body, queues, special.effects)
+    end
     for _, name in ipairs(queues) do
       if not arrivals.put(state, arrivals.queue(state, name), envelope, body, options) then
         refused = refused or {}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from rexchange._async.definitions import AsyncDefinitions
 from rexchange._async.replies import AsyncReplies
+from rexchange._async.tracing import AsyncTracing
 
 
-class AsyncBroker(AsyncReplies, AsyncDefinitions):
+class AsyncBroker(AsyncReplies, AsyncDefinitions, AsyncTracing):
     """A connection to the broker (AMQP's connection and channel in one). Tasks of one event loop may share it.
 
     `url`: None means the environment's REXCHANGE_URL, else an embedded server; see the README for the schemes.

@@ -18,6 +18,7 @@ from rexchange.server import failures
 if TYPE_CHECKING:
     from rexchange._async.link import Link
     from rexchange._async.session import Session
+    from rexchange.codec import Table
     from rexchange.hooks import Hooks
     from rexchange.protocol.consume import Entry
     from rexchange.protocol.settle import Verdict
@@ -39,12 +40,13 @@ class _GetCall:
 class Getter:
     """All that one Broker gets from one queue."""
 
-    def __init__(self, link: Link, session: Session, queue: str, hooks: Hooks | None) -> None:
+    def __init__(self, link: Link, session: Session, queue: str, hooks: Hooks | None, client: str) -> None:
         """Nothing is registered yet."""
         self._link = link
         #: What hooks are told: names that begin with amq. are the broker's.
         self.tag = f"amq.get.{queue}"
-        self._holder = Holder(link, session, [queue], Options("g"), tag=self.tag, hooks=hooks)
+        info: Table = {"tag": self.tag, "client": client}
+        self._holder = Holder(link, session, [queue], Options("g"), tag=self.tag, info=info, hooks=hooks)
         self._hooks = hooks
         # What was handed out and is not settled, for the hooks.
         self._shown: dict[int, AsyncDelivery] = {}

@@ -141,7 +141,7 @@ class AsyncMessaging(AsyncTopology):
         await self._ready()
         getter = self._getters.get(name)
         if getter is None:
-            getter = self._getters.setdefault(name, Getter(self._link, self._session, name, self._hooks))
+            getter = self._getters.setdefault(name, Getter(self._link, self._session, name, self._hooks, _client()))
         delivery = await getter.get(auto_ack=auto_ack, deadline=self._link.deadline(seconds))
         if delivery is not None:
             self._link.counters.delivered += 1
@@ -213,7 +213,7 @@ class AsyncMessaging(AsyncTopology):
             on_stale=on_stale,
             on_open=self._consumer_opens,
             on_close=self._consumers.discard,
-            client=f"{socket.gethostname()}:{os.getpid()} {Path(sys.argv[0]).name}",
+            client=_client(),
         )
 
     async def _consumer_opens(self, consumer: AsyncConsumer) -> None:
@@ -249,3 +249,8 @@ class AsyncMessaging(AsyncTopology):
             message.copy(reply_to=self._reply_name) if message.properties.get("reply_to") == REPLY_TO else message
             for message in messages
         ]
+
+
+def _client() -> str:
+    """Return what listings and traces call this process."""
+    return f"{socket.gethostname()}:{os.getpid()} {Path(sys.argv[0]).name}"

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from rexchange._sync.definitions import Definitions
 from rexchange._sync.replies import Replies
+from rexchange._sync.tracing import Tracing
 
 
-class Broker(Replies, Definitions):
+class Broker(Replies, Definitions, Tracing):
     """A connection to the broker (AMQP's connection and channel in one). Tasks of one event loop may share it.
 
     `url`: None means the environment's REXCHANGE_URL, else an embedded server; see the README for the schemes.

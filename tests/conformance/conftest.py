@@ -68,6 +68,7 @@ def _every_key_has_an_owner(
 
 def _delete_all(url: str, vhost: str) -> None:
     with Broker(url, vhost=vhost) as broker:
+        broker.untrace()
         for policy in broker.policies():
             broker.delete_policy(policy.name)
         for info in broker.queues():

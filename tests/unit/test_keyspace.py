@@ -33,6 +33,9 @@ PLAIN = [
     "later",
     "parcels",
     "offsets",
+    "trace",
+    "traced",
+    "traces",
 ]
 NAMED = {
     "bindings:<exchange>": KEYS.bindings(b"n"),
