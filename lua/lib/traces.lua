@@ -102,7 +102,7 @@ end
 --- Nothing is traced any more: lets go of a page of queues, and of the events in their time. When to come again, or nil.
 local function clear(prefix, now_ms)
   redis.call("HDEL", prefix .. "vhost", "trace", "keyed")
-  for _, name in ipairs(redis.call("HRANDFIELD", prefix .. "traced", PAGE)) do
+  for _, name in ipairs(redis.call("HRANDFIELD", prefix .. "traced", PAGE) or {}) do
     unmark(prefix, name)
   end
   if redis.call("EXISTS", prefix .. "traced") == 1 then

@@ -41,7 +41,7 @@ class AsyncTracing(AsyncBase):
         call = tracing.start(
             secrets.token_hex(4),
             queue=None if queue is None else name_of("queue", queue),
-            exchange=exchange if exchange is None or exchange == "" else name_of("exchange", exchange),
+            exchange=None if exchange is None else "" if exchange == "" else name_of("exchange", exchange),
             routing_key=routing_key,
             keep=keep,
             life=for_,

@@ -14,6 +14,7 @@ from rexchange.cli.operate import register as register_operate
 from rexchange.cli.policies import register as register_policies
 from rexchange.cli.run import JSON, RETRY_TIMEOUT, URL, VERBOSE, VHOST, Options
 from rexchange.cli.topology import register as register_topology
+from rexchange.cli.tracing import register as register_tracing
 
 _EPILOG = (
     "[bold]Exit codes[/bold]  0 done · 1 refused or failed · 2 wrong usage · 3 nothing there (get, consume: no "
@@ -44,6 +45,7 @@ for register in (
     register_operate,
     register_policies,
     register_definitions,
+    register_tracing,
 ):
     register(app)
 

@@ -1,0 +1,424 @@
+"""Tracing: the history of a message, what is traced, and how a trace ends."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from rexchange import AsyncBroker, Message, TraceEvent
+from rexchange.errors import InvalidArgument, NotFound, PublishRefused
+from rexchange.keyspace import Keys
+from rexchange.protocol import tick
+from rexchange.testing import async_drain, async_wait_until
+from tests.conformance.async_.support import Connect
+from tests.conformance.async_.test_give_back import abandon
+from tests.support.servers import Bare
+
+HOUR = timedelta(hours=1)
+
+
+def told(events: list[TraceEvent]) -> list[tuple[str, ...]]:
+    """Return of each event its kind and what there is of queue, tag, reason and count."""
+    rows: list[tuple[str, ...]] = []
+    for event in events:
+        count = "" if event.delivery_count is None else str(event.delivery_count)
+        parts = (event.kind, event.queue, event.consumer_tag, event.reason, count)
+        rows.append(tuple(part for part in parts if part))
+    return rows
+
+
+async def kinds(broker: AsyncBroker) -> list[str]:
+    """Return the kinds of all events."""
+    return [event.kind for event in await broker.traced()]
+
+
+async def work_queue(broker: AsyncBroker) -> None:
+    """Declare a queue of work whose dead letters go to "dlq", bound twice to "events"."""
+    await broker.declare_exchange("events", "topic")
+    await broker.declare_exchange("dead", "fanout")
+    await broker.declare_queue("work", dead_letter_exchange="dead")
+    await broker.declare_queue("dlq")
+    await broker.bind("work", "events", "user.#")
+    await broker.bind("work", "events", "*.created")
+    await broker.bind("dlq", "dead")
+
+
+async def test_the_whole_history_of_a_poison_message(broker: AsyncBroker, connect: Connect) -> None:
+    await work_queue(broker)
+    await broker.trace(queue="work")
+    before = datetime.now(UTC)
+
+    await broker.publish(b"poison", exchange="events", routing_key="user.created", message_id="m-1")
+    beat = {"session_timeout": timedelta(milliseconds=600), "heartbeat": timedelta(milliseconds=150)}
+    doomed, living = await connect(**beat), await connect(**beat)
+    first = doomed.consume("work", auto_ack=False, tag="A")
+    await anext(first)
+    await abandon(doomed)
+    async with living.consume("work", auto_ack=False, tag="B", timeout=10) as second:
+        await (await anext(second)).reject(wait=True)
+    assert await broker.get("dlq") is not None
+
+    history = await broker.history(message_id="m-1")
+    assert told(history) == [
+        ("published",),
+        ("routed", "work"),
+        ("delivered", "work", "A", "1"),
+        ("given_back", "work", "A", "consumer died", "1"),
+        ("delivered", "work", "B", "2"),
+        ("rejected", "work", "rejected"),
+        ("dead_lettered", "work", "rejected"),
+        ("routed", "dlq"),
+        ("delivered", "dlq", "amq.get.dlq", "1"),
+        ("acked", "dlq", "amq.get.dlq", "1"),
+    ]
+    published, routed, delivered = history[:3]
+    assert (published.exchange, published.routing_key, published.size) == ("events", "user.created", 6)
+    assert sorted((step.source, step.destination, step.binding_key, step.why) for step in routed.bindings) == [
+        ("events", "work", "*.created", "binding"),
+        ("events", "work", "user.#", "binding"),
+    ]
+    assert delivered.client
+    assert (history[6].exchange, history[6].routing_key) == ("dead", "user.created")
+    assert [(step.source, step.destination) for step in history[7].bindings] == [("dead", "dlq")]
+    assert abs(published.at - before) < timedelta(minutes=5)
+    assert [event.at for event in history] == sorted(event.at for event in history)
+    assert await broker.history(published.trace_id) == history == await broker.traced()
+
+
+async def test_reasons_of_giving_back(broker: AsyncBroker) -> None:
+    await broker.declare_queue("q")
+    await broker.trace(queue="q")
+    await broker.publish(b"", routing_key="q")
+
+    delivery = await broker.get("q", auto_ack=False)
+    assert delivery is not None
+    await delivery.nack(requeue=True)
+    async with broker.consume("q", auto_ack=False, tag="closes") as consumer:
+        await anext(consumer)
+    async with broker.consume("q", auto_ack=False, tag="late", ack_timeout=timedelta(milliseconds=20)) as consumer:
+        await anext(consumer)
+        await async_wait_until(lambda: _gave_back(broker, 3))
+
+    given_back = [event for event in await broker.traced() if event.kind == "given_back"]
+    assert [(event.consumer_tag, event.reason) for event in given_back[:3]] == [
+        ("amq.get.q", "requeued"),
+        ("closes", "cancelled"),
+        ("late", "ack timeout"),
+    ]
+
+
+async def _gave_back(broker: AsyncBroker, times: int) -> bool:
+    await broker.reap()
+    return (await kinds(broker)).count("given_back") >= times
+
+
+async def test_what_was_read_and_not_shown_says_so(broker: AsyncBroker) -> None:
+    await broker.declare_queue("q")
+    await broker.trace(queue="q")
+    for _ in range(2):
+        await broker.publish(b"", routing_key="q")
+    async with broker.consume("q", auto_ack=False, prefetch=2) as consumer:
+        await (await anext(consumer)).ack(wait=True)
+        await async_wait_until(lambda: _delivered(broker, 2))
+        await consumer.cancel()
+    assert told(await broker.traced())[-1][-2:] == ("not shown", "1")
+
+
+async def _delivered(broker: AsyncBroker, times: int) -> bool:
+    return (await kinds(broker)).count("delivered") == times
+
+
+async def test_a_running_consumer_is_seen_soon_and_told_whole(broker: AsyncBroker) -> None:
+    await broker.declare_queue("q")
+    async with broker.consume("q", auto_ack=False, tag="t") as consumer:
+        await broker.publish(b"before", routing_key="q")
+        await (await anext(consumer)).ack(wait=True)
+        await broker.trace(queue="q")
+        await broker.publish(b"switches", routing_key="q")
+        await (await anext(consumer)).ack(wait=True)
+        await broker.publish(b"seen", routing_key="q", message_id="seen")
+        await (await anext(consumer)).ack(wait=True)
+
+    assert told(await broker.history(message_id="seen")) == [
+        ("published",),
+        ("routed", "q"),
+        ("delivered", "q", "t", "1"),
+        ("acked", "q", "t", "1"),
+    ]
+
+
+async def test_auto_ack_is_told(broker: AsyncBroker) -> None:
+    await broker.declare_queue("q")
+    await broker.trace(queue="q")
+    await broker.publish(b"", routing_key="q")
+    async with broker.consume("q", timeout=0.2) as consumer:
+        assert len([delivery async for delivery in consumer]) == 1
+    assert await kinds(broker) == ["published", "routed", "delivered", "acked"]
+
+
+async def test_what_dies_says_of_what(broker: AsyncBroker) -> None:
+    await broker.declare_queue("brief", message_ttl=timedelta(milliseconds=1))
+    await broker.declare_queue("small", max_length=1)
+    await broker.declare_queue("purged")
+    await broker.declare_queue("full", max_length=0, overflow="reject-publish")
+    for name in ("brief", "small", "purged", "full"):
+        await broker.trace(queue=name)
+
+    await broker.publish(b"", routing_key="brief", message_id="brief")
+    await async_wait_until(lambda: _has_expired(broker))
+    for _ in range(2):
+        await broker.publish(b"", routing_key="small", message_id="small")
+    await broker.publish(b"", routing_key="purged", message_id="purged")
+    await broker.purge("purged")
+    with pytest.raises(PublishRefused):
+        await broker.publish(b"", routing_key="full", message_id="full")
+
+    async def ends(message_id: str) -> tuple[str, str]:
+        event = (await broker.history(message_id=message_id))[-1]
+        return event.kind, event.reason
+
+    assert await ends("brief") == ("expired", "expired")
+    assert await ends("small") == ("dropped", "maxlen")
+    assert await ends("purged") == ("purged", "")
+    assert await ends("full") == ("refused", "the queue is full")
+
+
+async def _has_expired(broker: AsyncBroker) -> bool:
+    await broker.reap()
+    return "expired" in await kinds(broker)
+
+
+async def test_by_routing_key(broker: AsyncBroker) -> None:
+    await broker.declare_exchange("events", "topic")
+    for name in ("one", "other"):
+        await broker.declare_queue(name)
+        await broker.bind(name, "events", "user.#")
+    await broker.trace(routing_key="user.*.created")
+    for key in ("user.1.created", "user.1.deleted", "user.created", "a.user.1.created"):
+        await broker.publish(b"", exchange="events", routing_key=key)
+    await broker.publish(b"", exchange="events", routing_key="x", headers={"CC": ["user.2.created"]})
+    for name in ("one", "other"):
+        await async_drain(broker, name)
+
+    events = await broker.traced()
+    published = [event for event in events if event.kind == "published"]
+    assert [event.routing_key for event in published] == ["user.1.created", "x"]
+    assert told(await broker.history(published[0].trace_id)) == [
+        ("published",),
+        ("routed", "one"),
+        ("routed", "other"),
+        ("delivered", "one", "amq.get.one", "1"),
+        ("acked", "one", "amq.get.one", "1"),
+        ("delivered", "other", "amq.get.other", "1"),
+        ("acked", "other", "amq.get.other", "1"),
+    ]
+
+
+async def test_by_exchange_and_where_nothing_is_bound(broker: AsyncBroker) -> None:
+    await broker.declare_exchange("events", "topic")
+    await broker.trace(exchange="events")
+    await broker.publish(b"", exchange="events", routing_key="nobody")
+    await broker.publish(b"", routing_key="nobody")
+    assert told(await broker.traced()) == [("published",), ("unroutable",)]
+
+
+async def test_all_that_is_given_must_hold(broker: AsyncBroker) -> None:
+    await broker.declare_exchange("events", "topic")
+    await broker.declare_queue("q")
+    await broker.bind("q", "events", "#")
+    await broker.trace(queue="q", exchange="events", routing_key="a.#")
+    await broker.publish(b"", exchange="events", routing_key="a.b", message_id="this")
+    await broker.publish(b"", exchange="events", routing_key="b.a")
+    await broker.publish(b"", routing_key="q")
+    assert {event.message_id for event in await broker.traced() if event.kind == "published"} == {"this"}
+    assert await kinds(broker) == ["published", "routed"]
+
+
+async def test_a_dead_letter_that_enters_a_traced_queue_begins_there(broker: AsyncBroker) -> None:
+    await work_queue(broker)
+    await broker.trace(queue="dlq")
+    await broker.publish(b"", exchange="events", routing_key="user.1")
+    delivery = await broker.get("work", auto_ack=False)
+    assert delivery is not None
+    await delivery.reject()
+    assert told(await broker.traced()) == [("routed", "dlq")]
+
+
+async def test_a_message_that_waits_is_told(broker: AsyncBroker) -> None:
+    await broker.declare_exchange("slow", "x-delayed-message", arguments={"x-delayed-type": "direct"})
+    await broker.declare_queue("q")
+    await broker.bind("q", "slow", "k")
+    await broker.trace(exchange="slow")
+    await broker.publish(b"", exchange="slow", routing_key="k", headers={"x-delay": 20})
+    await async_wait_until(lambda: _reaped_into(broker))
+    events = await broker.traced()
+    assert told(events) == [("published",), ("delayed", "20 ms"), ("routed", "q")]
+    assert [step.source for step in events[2].bindings] == ["slow"]
+
+
+async def _reaped_into(broker: AsyncBroker) -> bool:
+    await broker.reap()
+    return "routed" in await kinds(broker)
+
+
+async def test_a_queue_declared_later_is_traced(broker: AsyncBroker) -> None:
+    await broker.declare_queue("q")
+    await broker.trace(queue="q")
+    await broker.delete_queue("q")
+    await broker.declare_queue("q")
+    await broker.publish(b"", routing_key="q")
+    assert await kinds(broker) == ["published", "routed"]
+
+
+async def test_a_policy_leaves_the_trace_in_place(broker: AsyncBroker, ask: Bare, keys: Keys) -> None:
+    await broker.declare_queue("q")
+    await broker.set_policy("limit", "q", {"delivery-limit": 5})
+    before = ask("HGET", keys.traits, b"q")
+    await broker.trace(queue="q")
+    await broker.set_policy("limit", "q", {"max-length": 2})
+    for _ in range(3):
+        await broker.publish(b"", routing_key="q")
+    assert (await kinds(broker)).count("dropped") == 1
+    await broker.set_policy("limit", "q", {"delivery-limit": 5})
+    await broker.untrace()
+    assert ask("HGET", keys.traits, b"q") == before
+
+
+async def test_memory_is_bounded(broker: AsyncBroker, ask: Bare, keys: Keys) -> None:
+    await broker.declare_queue("q")
+    await broker.trace(queue="q", keep=100)
+    await broker.publish_many([Message(b"", routing_key="q") for _ in range(250)])
+    assert 100 <= ask("XLEN", keys.trace) <= 300  # Redis cuts whole blocks of 100
+    assert len(await broker.traced(10_000)) == ask("XLEN", keys.trace)
+    latest = await broker.traced(7)
+    assert len(latest) == 7
+    assert latest == (await broker.traced(1000))[-7:]
+
+
+async def test_it_ends_by_itself_and_its_events_stay_for_a_while(broker: AsyncBroker, ask: Bare, keys: Keys) -> None:
+    await broker.declare_queue("q")
+    async with broker.consume("q", auto_ack=False) as consumer:
+        kept = await broker.trace(queue="q")
+        await broker.publish(b"traced", routing_key="q")
+        await (await anext(consumer)).ack(wait=True)
+        await broker.trace(queue="q", for_=timedelta(milliseconds=1))
+        await async_wait_until(lambda: _has_one(broker))
+        assert await broker.traces() == [kept]
+        assert kept.ends - kept.begun == HOUR
+
+        # The hour of the other has passed.
+        await _expire(ask, keys, kept.id)
+        await broker.publish(b"not any more", routing_key="q")
+        await broker.reap()
+        assert (await anext(consumer)).body == b"not any more"
+    assert [ask("EXISTS", key) for key in (keys.traces, keys.traced, keys.traits, keys.trace)] == [0, 0, 0, 1]
+    assert "published" in await kinds(broker)
+    assert len({event.trace_id for event in await broker.traced()}) == 1
+    await broker.untrace()
+    assert ask("EXISTS", keys.trace) == 0
+
+
+async def _has_one(broker: AsyncBroker) -> bool:
+    await broker.reap()
+    return len(await broker.traces()) == 1
+
+
+async def _expire(ask: Bare, keys: Keys, trace_id: str) -> None:
+    record: bytes = ask("HGET", keys.traces, trace_id)
+    head, _, tail = record.rpartition(b"4:ends14:i")
+    ask("HSET", keys.traces, trace_id, head + b"4:ends14:i" + b"1" * len(tail))
+
+
+async def test_off_leaves_nothing_and_old_messages_do_no_harm(broker: AsyncBroker, ask: Bare, keys: Keys) -> None:
+    await work_queue(broker)
+    async with broker.consume("work", auto_ack=False) as consumer:
+        trace = await broker.trace(queue="work")
+        await broker.publish(b"", exchange="events", routing_key="user.1")
+        delivery = await anext(consumer)
+        await broker.untrace(trace)
+        await broker.untrace(trace.id)
+        await delivery.reject(wait=True)
+        assert ask("HVALS", keys.fences) == [b"1"]
+    letter = await broker.get("dlq")
+    assert letter is not None
+    assert letter.headers["x-first-death-queue"] == "work"
+    assert [ask("EXISTS", key) for key in (keys.traces, keys.traced, keys.trace)] == [0, 0, 0]
+    assert ask("HMGET", keys.vhost, "trace", "keyed", "untrace") == [None, None, None]
+    assert await broker.history(message_id="m") == await broker.traced() == []
+    assert await broker.traces() == []
+
+
+async def test_one_of_two_goes_on(broker: AsyncBroker) -> None:
+    await broker.declare_queue("q")
+    first, second = await broker.trace(queue="q", keep=50), await broker.trace(routing_key="#")
+    assert [trace.id for trace in await broker.traces()] == [first.id, second.id]
+    assert (second.queue, second.routing_key, second.exchange, second.keep) == (None, "#", None, 10_000)
+    await broker.untrace(second)
+    await broker.publish(b"", routing_key="q")
+    assert await kinds(broker) == ["published", "routed"]
+
+
+@pytest.mark.slow
+async def test_many_queues_are_let_go_of(broker: AsyncBroker, ask: Bare, keys: Keys) -> None:
+    await broker.declare_exchange("all", "fanout")
+    for number in range(105):
+        await broker.declare_queue(f"q{number}")
+        await broker.bind(f"q{number}", "all")
+    await broker.trace(exchange="all")
+    assert await broker.publish(b"", exchange="all") == 105
+    assert ask("HLEN", keys.traced) == 100  # a message is followed into so many
+    await broker.trace(queue="q104")
+    await broker.untrace()
+    assert [ask("EXISTS", key) for key in (keys.traced, keys.traits)] == [0, 0]
+
+
+async def test_tick_says_when_a_trace_ends(broker: AsyncBroker) -> None:
+    await broker.trace(routing_key="#", for_=60)
+    ticked: tick.Ticked = await broker._run(tick.tick(15_000))
+    assert ticked.next_ms is not None
+    assert 0 < ticked.next_ms <= 60_000
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({}, "wanted what is to be traced"),
+        ({"queue": 5}, "queue"),
+        ({"routing_key": "user.4*"}, "words with dots between them"),
+        ({"routing_key": 5}, "routing_key"),
+        ({"routing_key": "k" * 256}, "routing_key"),
+        ({"routing_key": "#", "keep": 0}, "how many events to keep"),
+        ({"routing_key": "#", "keep": True}, "how many events to keep"),
+        ({"routing_key": "#", "keep": 1_000_001}, "how many events to keep"),
+        ({"routing_key": "#", "for_": 0}, "more than 0"),
+        ({"routing_key": "#", "for_": timedelta(days=31)}, "at most 30 days"),
+        ({"routing_key": "#", "for_": "1h"}, "for_"),
+    ],
+)
+async def test_what_is_no_trace_is_refused(broker: AsyncBroker, wrong: dict[str, Any], says: str) -> None:
+    with pytest.raises(InvalidArgument, match=says):
+        await broker.trace(**wrong)
+    assert await broker.traces() == []
+
+
+async def test_a_trace_of_what_is_not_there(broker: AsyncBroker) -> None:
+    with pytest.raises(NotFound, match="queue 'missing'"):
+        await broker.trace(queue="missing")
+    with pytest.raises(NotFound, match="queue ''"):
+        await broker.trace(queue="")
+    with pytest.raises(NotFound, match="exchange 'missing'"):
+        await broker.trace(exchange="missing")
+    assert await broker.history("4711") == []
+
+
+async def test_wrong_questions(broker: AsyncBroker) -> None:
+    with pytest.raises(InvalidArgument, match="one of the two"):
+        await broker.history()
+    with pytest.raises(InvalidArgument, match="one of the two"):
+        await broker.history("1", message_id="m")
+    with pytest.raises(InvalidArgument, match="limit"):
+        await broker.traced(0)
+    with pytest.raises(InvalidArgument, match="None for all"):
+        await broker.untrace("")
