@@ -99,6 +99,7 @@ function M.steps(prefix, exchange_name, key, headers, more, text)
     end
     at = at + 1
   end
+  steps.varies = calls.varies -- another message of the same key may go elsewhere
   return steps
 end
 

@@ -3,20 +3,25 @@
 -- consumer tag and client, w why, n delivery count, m message id, z bytes of the body.
 -- The trace id stands in the envelope's own table (`t`). Nothing here runs while no trace is on and no queue is marked for one.
 local clock = require("lib.clock")
-local envelope = require("lib.envelope")
+local pack = require("lib.pack")
 local traces = require("lib.traces")
 local typed = require("lib.typed")
 local M = {}
 
 --- A message that goes to more queues than this is followed into the first ones only, and into those that are marked already.
 local QUEUES = 100
+--- Of the messages of one publish so many are traced, about 10 ms; a batch of more must not hold up everybody.
+local MESSAGES = 250
 --- Of the way to a queue so many bindings are noted.
 local BINDINGS = 20
 
 local KINDS = { rejected = "rejected", expired = "expired", maxlen = "dropped", delivery_limit = "dropped" }
 
 -- What one script call has looked up.
-local ids, followed, clients, routes, sets = {}, {}, {}, {}, {}
+local ids, followed, clients, routes, ways, sets = {}, {}, {}, {}, {}, {}
+local begun = 0
+local parsed = {} -- the last envelope, and what is in it
+local NONE = {}
 
 local function known_to(state)
   if state.traces == nil then
@@ -28,11 +33,21 @@ end
 local function id_of(text)
   local id = ids[text]
   if id == nil then
-    id = string.sub(typed.get(envelope.read(text).own, "t") or "", 2)
-    id = id ~= "" and id
+    local own = typed.rows(text)[5]
+    id = own and typed.get(typed.rows(own), "t") or false
+    id = id and string.sub(id, 2)
     ids[text] = id
   end
   return id
+end
+
+--- An envelope as far as it is needed here: its tables stay packed.
+local function read(text)
+  if parsed.text ~= text then
+    local parts = typed.rows(text)
+    parsed = { text = text, exchange = parts[1], key = parts[2], properties = parts[3], headers = parts[4], own = parts[5] }
+  end
+  return parsed
 end
 
 --- Notes an event; `fields` are the letters above and their values in turn, empty ones are left out.
@@ -47,8 +62,11 @@ local function emit(prefix, known, id, kind, fields)
 end
 
 local function keys_of(message)
-  local keys = typed.strings(typed.get(message.headers, "CC"))
-  for _, key in ipairs(typed.strings(typed.get(message.own, "k"))) do
+  if message.headers == "" and not message.own then
+    return NONE
+  end
+  local keys = typed.strings(typed.get(typed.rows(message.headers), "CC"))
+  for _, key in ipairs(typed.strings(typed.get(typed.rows(message.own or ""), "k"))) do
     keys[#keys + 1] = key
   end
   return keys
@@ -96,10 +114,14 @@ local function is_wanted(known, message, set, published)
   return false
 end
 
+--- Draws a trace id, and writes it into the envelope.
 local function begin(prefix, message)
   local id = clock.text(redis.call("HINCRBY", prefix .. "vhost", "next", 1))
-  typed.set(message.own, "t", "s" .. id)
-  return id, envelope.write(message)
+  local before = message.own and #pack.net(message.own) or 0
+  local own = (message.own or "") .. pack.net("t") .. pack.net("s" .. id)
+  local text = string.sub(message.text, 1, #message.text - before) .. pack.net(own)
+  ids[text] = id
+  return id, text
 end
 
 local function set_of(queues)
@@ -116,13 +138,14 @@ end
 --- A message is published: its envelope, with a trace id in it where one is on for it.
 function M.published(state, text, bytes, queues, effects)
   local known = known_to(state)
-  local message = known and envelope.read(text)
-  if not message or not is_wanted(known, message, set_of(queues), true) then
+  local message = known and read(text)
+  if not message or begun == MESSAGES or not is_wanted(known, message, set_of(queues), true) then
     return text
   end
   local prefix = state.prefix
+  begun = begun + 1
   local id, marked = begin(prefix, message)
-  local message_id = string.sub(typed.get(message.properties, "message_id") or "", 2)
+  local message_id = string.sub(typed.get(typed.rows(message.properties), "message_id") or "", 2)
   local where = { "x", message.exchange, "r", message.key, "m", message_id, "z", bytes }
   emit(prefix, known, id, "published", where)
   for _, effect in ipairs(effects or {}) do
@@ -141,8 +164,8 @@ function M.enters(state, queue, text)
   local known = known_to(state)
   local id = known and id_of(text)
   if known and not id then
-    local message = envelope.read(text)
-    if is_wanted(known, message, { [queue.name] = true }, false) then
+    local message = read(text)
+    if begun < MESSAGES and is_wanted(known, message, { [queue.name] = true }, false) then
       id, text = begin(state.prefix, message)
     end
   end
@@ -158,13 +181,19 @@ end
 
 --- The bindings on the way to a queue, packed. The steps are in the order of the routing, so going back once finds them.
 local function way(prefix, text, queue_name)
-  local message = envelope.read(text)
-  local headers, more = typed.canonical(typed.write(message.headers)), keys_of(message)
-  local asked = typed.write({ message.exchange, message.key, headers, typed.write(more) })
-  routes[asked] = routes[asked] or require("lib.explain").steps(prefix, message.exchange, message.key, headers, more, text)
+  local message = read(text)
+  local more = keys_of(message)
+  local asked = pack.net(message.exchange) .. pack.net(message.key) .. pack.net(message.headers) .. table.concat(more, ",")
+  local known = ways[asked .. queue_name]
+  if known then
+    return known
+  end
+  local headers = typed.canonical(message.headers)
+  local steps = routes[asked] or require("lib.explain").steps(prefix, message.exchange, message.key, headers, more, text)
+  routes[asked] = not steps.varies and steps or nil
   local wanted, rows, count = { ["q" .. queue_name] = true }, {}, 0
-  for i = #routes[asked], 1, -1 do
-    local step = routes[asked][i]
+  for i = #steps, 1, -1 do
+    local step = steps[i]
     if wanted[step.kind .. step.name] and count < BINDINGS then
       wanted["x" .. step.source] = true
       count = count + 1
@@ -175,7 +204,9 @@ local function way(prefix, text, queue_name)
   for i = 1, count do
     parts[i] = rows[count + 1 - i] -- in the order in which the message went
   end
-  return table.concat(parts)
+  local packed = table.concat(parts)
+  ways[asked .. queue_name] = not steps.varies and packed or nil
+  return packed
 end
 
 local function note(state, text, kind, fields)
@@ -223,7 +254,7 @@ end
 local function client_of(prefix, name)
   local found = clients[name]
   if not found then
-    local pack, record = require("lib.pack"), redis.call("HGET", prefix .. "consumers", name)
+    local record = redis.call("HGET", prefix .. "consumers", name)
     local at = record and string.match(record, "^%d+;%l;%d+;%-?%d+;()")
     found = {}
     if at then

@@ -224,6 +224,21 @@ async def test_by_exchange_and_where_nothing_is_bound(broker: AsyncBroker) -> No
     assert told(await broker.traced()) == [("published",), ("unroutable",)]
 
 
+@pytest.mark.parametrize("kind", ["x-consistent-hash", "x-modulus-hash", "x-random", "x-recent-history"])
+async def test_the_way_where_an_exchange_chooses(broker: AsyncBroker, kind: str) -> None:
+    await broker.declare_exchange("chooses", kind)
+    for name in ("one", "other"):
+        await broker.declare_queue(name)
+        await broker.bind(name, "chooses", "1")
+    await broker.trace(exchange="chooses")
+    for number in range(8):
+        await broker.publish(b"", exchange="chooses", routing_key=f"k{number}")
+    routed = [event for event in await broker.traced() if event.kind == "routed"]
+    assert len(routed) == (16 if kind == "x-recent-history" else 8)
+    for event in routed:
+        assert [(step.source, step.destination) for step in event.bindings] == [("chooses", event.queue)]
+
+
 async def test_all_that_is_given_must_hold(broker: AsyncBroker) -> None:
     await broker.declare_exchange("events", "topic")
     await broker.declare_queue("q")
@@ -295,6 +310,15 @@ async def test_memory_is_bounded(broker: AsyncBroker, ask: Bare, keys: Keys) -> 
     latest = await broker.traced(7)
     assert len(latest) == 7
     assert latest == (await broker.traced(1000))[-7:]
+
+
+async def test_of_a_large_batch_the_first_are_traced(broker: AsyncBroker) -> None:
+    await broker.declare_queue("q")
+    await broker.trace(queue="q")
+    await broker.publish_many([Message(b"", routing_key="q", message_id=f"m{number}") for number in range(260)])
+    assert (await kinds(broker)).count("routed") == 50  # the latest 100 events
+    published = [event.message_id for event in await broker.traced(1000) if event.kind == "published"]
+    assert published == [f"m{number}" for number in range(250)]
 
 
 async def test_it_ends_by_itself_and_its_events_stay_for_a_while(broker: AsyncBroker, ask: Bare, keys: Keys) -> None:

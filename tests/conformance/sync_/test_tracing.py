@@ -225,6 +225,21 @@ def test_by_exchange_and_where_nothing_is_bound(broker: Broker) -> None:
     assert told(broker.traced()) == [("published",), ("unroutable",)]
 
 
+@pytest.mark.parametrize("kind", ["x-consistent-hash", "x-modulus-hash", "x-random", "x-recent-history"])
+def test_the_way_where_an_exchange_chooses(broker: Broker, kind: str) -> None:
+    broker.declare_exchange("chooses", kind)
+    for name in ("one", "other"):
+        broker.declare_queue(name)
+        broker.bind(name, "chooses", "1")
+    broker.trace(exchange="chooses")
+    for number in range(8):
+        broker.publish(b"", exchange="chooses", routing_key=f"k{number}")
+    routed = [event for event in broker.traced() if event.kind == "routed"]
+    assert len(routed) == (16 if kind == "x-recent-history" else 8)
+    for event in routed:
+        assert [(step.source, step.destination) for step in event.bindings] == [("chooses", event.queue)]
+
+
 def test_all_that_is_given_must_hold(broker: Broker) -> None:
     broker.declare_exchange("events", "topic")
     broker.declare_queue("q")
@@ -296,6 +311,15 @@ def test_memory_is_bounded(broker: Broker, ask: Bare, keys: Keys) -> None:
     latest = broker.traced(7)
     assert len(latest) == 7
     assert latest == (broker.traced(1000))[-7:]
+
+
+def test_of_a_large_batch_the_first_are_traced(broker: Broker) -> None:
+    broker.declare_queue("q")
+    broker.trace(queue="q")
+    broker.publish_many([Message(b"", routing_key="q", message_id=f"m{number}") for number in range(260)])
+    assert (kinds(broker)).count("routed") == 50  # the latest 100 events
+    published = [event.message_id for event in broker.traced(1000) if event.kind == "published"]
+    assert published == [f"m{number}" for number in range(250)]
 
 
 def test_it_ends_by_itself_and_its_events_stay_for_a_while(broker: Broker, ask: Bare, keys: Keys) -> None:
