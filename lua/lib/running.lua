@@ -16,7 +16,7 @@ function M.run(state, group, run, message_args, refused)
   for _, name in ipairs(queues) do
     traced = traced or arrivals.queue(state, name).traits.trace
   end
-  state.tracing = traced
+  state.tracing = traced or false -- known, so that nobody asks
   for message = first, first + 2 * count - 2, 2 do
     local envelope, body = message_args[message], message_args[message + 1]
     if traced then

@@ -54,7 +54,7 @@ end
 local function emit(prefix, known, id, kind, fields)
   local command = { "XADD", prefix .. "trace", "MAXLEN", "~", known.keep, "*", "i", id, "k", kind }
   for i = 1, #fields, 2 do
-    if fields[i + 1] and fields[i + 1] ~= "" then
+    if fields[i + 1] ~= "" then
       command[#command + 1], command[#command + 2] = fields[i], fields[i + 1]
     end
   end
@@ -265,7 +265,7 @@ local function client_of(prefix, name)
     end
     clients[name] = found
   end
-  return found[1], found[2]
+  return found[1] or "", found[2] or ""
 end
 
 --- It is handed to a consumer.
@@ -290,8 +290,8 @@ function M.entries(prefix, queue_name, entry_ids, kind, reason)
     if id then
       local row = redis.call("XPENDING", stream_key, "g", entry_id, entry_id, 1)[1] or {}
       local tag, client = client_of(prefix, row[2] or "-")
-      local count = row[4] and clock.text(row[4])
-      emit(prefix, known, id, kind, { "q", queue_name, "c", tag, "h", client, "w", reason, "n", count })
+      local count = row[4] and clock.text(row[4]) or ""
+      emit(prefix, known, id, kind, { "q", queue_name, "c", tag, "h", client, "w", reason or "", "n", count })
     end
   end
 end
