@@ -24,6 +24,7 @@ if verb == "on" and redis.call("HEXISTS", traces_key, id) == 0 then
     local name = string.match(vhost_key, "^rx:{(.*)}:vhost$")
     return require("lib.refuse").reply("PRECONDITION_FAILED", "vhost", name, "it has " .. MOST .. " traces; end some of them")
   end
+  typed.set(rows, "number", "i" .. clock.text(redis.call("HINCRBY", vhost_key, "next", 1)))
   typed.set(rows, "begun", "i" .. clock.text(now_ms))
   typed.set(rows, "ends", "i" .. clock.text(now_ms + life_ms))
   redis.call("HSET", traces_key, id, typed.write(rows))

@@ -152,12 +152,13 @@ def listing() -> Call[Answer]:
 
 def _answer(reply: Reply) -> Answer:
     found = [_trace(reply[at].decode(), reply[at + 1]) for at in range(1, len(reply), 2)]
-    return Answer(reply[0] == 1, sorted(found, key=lambda trace: (trace.begun, trace.id)))
+    return Answer(reply[0] == 1, [trace for _, trace in sorted(found, key=lambda pair: pair[0])])
 
 
-def _trace(trace_id: str, record: bytes) -> Trace:
+def _trace(trace_id: str, record: bytes) -> tuple[int, Trace]:
+    """Return a trace, and its number among them by age."""
     table = decode_table(record, "the record of a trace")
-    return Trace(
+    return _int(table["number"]), Trace(
         id=trace_id,
         queue=as_text(table.get("queue")),
         exchange=as_text(table.get("exchange")),
