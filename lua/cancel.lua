@@ -24,7 +24,8 @@ while at <= #ARGV do
   local goes = queue and keep ~= "1" and consumers.takes_along(prefix, consumer, name, queue)
   local rows, last = goes and 0 or 1000, nil
   while queue and rows == 1000 do
-    rows, last = consumers.release(prefix, consumer, name, 1000, { seen = seen, keep = keep == "1", from = last and "(" .. last })
+    local options = { seen = seen, keep = keep == "1", from = last and "(" .. last, reason = "cancelled" }
+    rows, last = consumers.release(prefix, consumer, name, 1000, options)
   end
   names[#names + 1] = name
   at = at + 2 + count

@@ -68,6 +68,9 @@ if traits ~= "" then
     require("lib.due").plan(prefix, name, require("lib.clock").now_ms())
   end
 end
+if redis.call("EXISTS", prefix .. "traces") == 1 then
+  require("lib.traces").declared(prefix, name)
+end
 if single == "1" then
   redis.call("HSET", prefix .. "choosy", name, "s")
 end

@@ -33,6 +33,9 @@ local item = require("lib.walk").page(look, id, id, 1)[1]
 if not item then
   return "0"
 end
+if look.traits.trace and (item.state ~= "unacked" or force == "1") then
+  require("lib.trace").entries(prefix, name, { id }, "deleted")
+end
 if item.state == "ready" then
   require("lib.ready").remove(prefix, name, look.traits, item.entry, item.owner ~= nil)
 elseif item.state == "waiting" then

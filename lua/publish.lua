@@ -12,7 +12,7 @@
 --         "-" netstring: refused; "~" netstring: what full queues refused (lib/counts.lua).
 --         PRODUCER_CLASH when the lane was used by somebody else.
 local vhost_key, vhost_id, lane, number, token = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local head = redis.call("HMGET", vhost_key, "id", "limit")
+local head = redis.call("HMGET", vhost_key, "id", "limit", "keyed")
 if head[1] ~= vhost_id then
   return require("lib.vhost").refuse(vhost_key, vhost_id)
 end
@@ -61,8 +61,8 @@ local function marked(hash, found)
   return any
 end
 
---- Whether a queue is more than plain; then all messages of the call take the slower way, which looks at each queue.
-local featured = marked("traits")
+--- Whether a queue is more than plain, or all is traced; then all messages of the call take the slower way, which looks at each.
+local featured = marked("traits") or head[3]
 local entry, state
 
 local function append(queues, first, count)
@@ -83,7 +83,7 @@ for i = 1, #answers do
     for run = 1, #group, 3 do
       local special = group.special and group.special[run]
       if featured or special and (special.effects or special.options and special.options.slow) then
-        state = state or require("lib.arrivals").new(prefix, plan.calls)
+        state = state or require("lib.arrivals").new(prefix, plan.calls, head[3])
         refused = require("lib.running").run(state, group, run, message_args, refused)
       else
         append(group[run], group[run + 1], group[run + 2])

@@ -17,7 +17,7 @@ local known = redis.call("ZREM", sessions_key, session)
 local clock = require("lib.clock")
 if verb == "close" then
   redis.call("ZADD", sessions_key, 0, session)
-  local _, done = require("lib.sessions").reap(prefix, session, budget)
+  local _, done = require("lib.sessions").reap(prefix, session, budget, "session closed")
   return done and 1 or 0
 end
 if verb == "renew" and known == 0 then

@@ -13,13 +13,14 @@ if redis.call("HGET", vhost_key, "id") ~= vhost_id then
 end
 local prefix = string.sub(vhost_key, 1, -6)
 local departure = require("lib.departure")
--- A fence speaks for what is held. What is sent again may have been settled by the first try, and be another's by now.
-local fenced = again ~= "1" and redis.call("HEXISTS", prefix .. "fences", consumer) == 1
+-- A fence speaks for what is held (of another value: some of it may be traced). What is sent again may have been settled by the
+-- first try, and be another's by now.
+local fenced = again ~= "1" and redis.call("HGET", prefix .. "fences", consumer) == "1"
 local stale, gone = {}, {}
 
 local function requeue(name, ids)
   local returns = require("lib.returns")
-  if returns.give_back(prefix, name, ids) > 0 then
+  if returns.give_back(prefix, name, ids, "requeued") > 0 then
     returns.post(prefix, name)
   end
 end
@@ -42,12 +43,14 @@ local function settle_checked(name, first, counts)
     local own, others, absent = ownership.split(stream_key, consumer, ARGV, last, last + count - 1)
     last = last + count
     if i == 1 and #own > 0 then
+      require("lib.trace").entries(prefix, name, own, "acked")
       departure.leave(stream_key, own, 1, #own)
     elseif i == 2 then
       requeue(name, own)
     elseif i == 3 then
       reject(name, own, 1, #own)
     elseif i == 4 then
+      require("lib.trace").entries(prefix, name, own, "retried")
       require("lib.retries").retry(prefix, name, own)
     end
     -- Sent again: what is gone was settled then, and what was to go back has gone back, or waits.
@@ -89,7 +92,7 @@ while at <= #ARGV do
 end
 if rearm == "1" and not fenced and #gone == 0 and redis.call("HEXISTS", prefix .. "consumers", consumer) == 1 then
   redis.call("HDEL", prefix .. "fences", "")
-  redis.call("HSET", prefix .. "fences", consumer, 1)
+  redis.call("HSET", prefix .. "fences", consumer, require("lib.traces").fence(prefix, consumer))
 end
 if #stale == 0 and #gone == 0 then
   return {}

@@ -18,7 +18,8 @@ local reaped, visited, given, died = 0, 0, 0, 0
 
 -- The first write is one that maxmemory never refuses; the rest of the call then runs whatever the memory.
 redis.call("HDEL", vhost_key, "")
-local last_ms = tonumber(redis.call("HGET", vhost_key, "tick") or 0)
+local head = redis.call("HMGET", vhost_key, "tick", "untrace")
+local last_ms = tonumber(head[1] or 0)
 if now_ms - last_ms > ttl_ms / 2 then
   -- Redis was away, or all of us were: nobody could renew, so nobody is dead for it.
   for _, session in ipairs(redis.call("ZRANGE", sessions_key, 0, -1)) do
@@ -34,7 +35,7 @@ while used < budget do
   if not session then
     break
   end
-  local count, done = require("lib.sessions").reap(prefix, session, budget - used)
+  local count, done = require("lib.sessions").reap(prefix, session, budget - used, "consumer died")
   given = given + count
   used = used + count + 10
   if not done then
@@ -63,6 +64,10 @@ end
 local swept = require("lib.lanes").sweep(prefix, vhost_key, now_ms)
 
 local next_ms = -1
+if head[2] then
+  local untrace_ms = require("lib.traces").settle(prefix, now_ms)
+  next_ms = untrace_ms and math.max(0, untrace_ms - now_ms) or -1
+end
 for _, key in ipairs({ sessions_key, due_key, prefix .. "retrying", prefix .. "later" }) do
   local first = redis.call("ZRANGE", key, 0, 0, "WITHSCORES")
   if first[2] then

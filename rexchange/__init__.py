@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rexchange.policies import Policy
     from rexchange.protocol.browse import BrowsedMessage, Unacked
     from rexchange.protocol.later import Scheduled
+    from rexchange.protocol.tracing import Trace, TraceEvent
     from rexchange.receipt import Receipt
     from rexchange.settings import Settings
     from rexchange.topology import Binding, Exchange, Queue
@@ -56,6 +57,8 @@ __all__ = [
     "Settings",
     "Topology",
     "TopologyPlan",
+    "Trace",
+    "TraceEvent",
     "Transaction",
     "Unacked",
     "errors",
@@ -80,6 +83,7 @@ _HOMES = {
     "protocol.browse": ("BrowsedMessage", "Unacked"),
     "protocol.later": ("Scheduled",),
     "receipt": ("Receipt",),
+    "protocol.tracing": ("Trace", "TraceEvent"),
     "settings": ("Settings",),
     "topology": ("Binding", "Exchange", "Queue"),
 }

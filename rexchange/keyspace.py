@@ -8,6 +8,7 @@ key                         type    holds                                       
 ==========================  ======  ==================================================  =============================
 ``vhost``                   hash    id = "<schema>.<epoch>", next (generations),        the vhost is deleted (vhost)
                                     tick (the reaper's last run), alarm (its next),
+                                    trace, keyed and untrace (lua/lib/traces.lua),
                                     sweep (of lanes), policies and applied (the number
                                     of their state, and of the one written out last),
                                     limit (messages)
@@ -49,6 +50,9 @@ key                         type    holds                                       
 ``marks:<queue>``           zset    ids of every hundredth entry of a stream queue      queue.delete, with the entries
 ``places:<queue>``          hash    named consumer of a stream queue -> its place       queue.delete
 ``policies``                hash    name of a policy -> its record                      delete_policy
+``traces``                  hash    id -> what is traced, and until when                untrace, the reaper
+``traced``                  hash    queue -> it got a traced message                    untrace, the reaper
+``trace``                   stream  what happened to traced messages; bounded           untrace, the reaper (an hour)
 ``alarm``                   stream  at most one token: the reaper is wanted sooner      vhost
 ``returned``                hash    queue -> how many entries are given back            queue.delete
 ``managed``                 hash    queue -> how many managed consumers                 cancel, end of the session
@@ -129,6 +133,9 @@ class Keys:
         "sessions",
         "sole",
         "timed",
+        "trace",
+        "traced",
+        "traces",
         "traits",
         "vhost",
         "visits",
@@ -167,6 +174,9 @@ class Keys:
         self.fading = prefix + b"fading"
         self.quota = prefix + b"quota"
         self.offsets = prefix + b"offsets"
+        self.trace = prefix + b"trace"
+        self.traced = prefix + b"traced"
+        self.traces = prefix + b"traces"
         self._order = prefix + b"order:"
         self._retries = prefix + b"retries:"
         self._bell = prefix + b"bell:"

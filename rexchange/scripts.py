@@ -27,9 +27,14 @@ _LONG_BRACKET = re.compile(r"\[=*\[")
 _BLOCK_COMMENT = re.compile(r"--\[=*\[")
 
 # `require` is a local of the chunk: fakeredis has a global of that name, and a new global breaks its later scripts.
+# One constructor makes the table of factories in its final size: entered one by one it would grow six times a call.
 _PREAMBLE = """\
-local __f, __m = {}, {}
-local function require(n)
+local __m, require = {}
+local __f = {
+"""
+_AFTER_FACTORIES = """\
+}
+function require(n)
 local m = __m[n]
 if m == nil then
 m = __f[n]()
@@ -136,8 +141,8 @@ def link(folder: Path, name: str, *, lazy: bool = False) -> Script:
         texts = (f'__f["{module}"] = [==[local require = ...\n{code.code}]==]\n' for module, code in modules.items())
         text = _LAZY_PREAMBLE + "".join(texts) + text
     elif modules:
-        factories = (f'__f["{module}"] = function()\n{source.code}end\n' for module, source in modules.items())
-        text = _PREAMBLE + "".join(factories) + text
+        factories = (f'["{module}"] = function()\n{source.code}end,\n' for module, source in modules.items())
+        text = _PREAMBLE + "".join(factories) + _AFTER_FACTORIES + text
     encoded = text.encode()
     return Script(name, encoded, sha1(encoded, usedforsecurity=False).hexdigest())
 

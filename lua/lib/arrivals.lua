@@ -11,8 +11,11 @@ local HANDOVER_MS = 1000
 --- So many heads are taken off a queue in one call; the reaper goes on with what is left.
 local PAGE = 100
 
-function M.new(prefix, calls)
-  return { prefix = prefix, calls = calls, now_ms = clock.now_ms(), queues = {}, letters = {}, touched = {} }
+--- `tracing`: whether a trace is on, where the caller knows; else it is asked for when a message comes.
+function M.new(prefix, calls, tracing)
+  local state = { prefix = prefix, calls = calls, now_ms = clock.now_ms(), queues = {}, letters = {}, touched = {} }
+  state.tracing = tracing
+  return state
 end
 
 --- A queue as this call knows it; false where it is gone or broken.
@@ -71,6 +74,9 @@ function M.takes(state, queue, bytes, before, gently)
 end
 
 local function letter(state, queue, envelope, body, reason)
+  if queue.traits.trace then
+    require("lib.trace").died(state, queue, envelope, reason)
+  end
   if queue.traits.dlx then
     state.letters[#state.letters + 1] = { queue = queue, envelope = envelope, body = body, reason = reason }
   end
@@ -205,6 +211,9 @@ local function append(state, queue, envelope, body, expires_ms, handover_ms, pri
     command[#command + 1], command[#command + 2] = "p", priority
   end
   local id = redis.call(unpack(command))
+  if queue.traits.trace then
+    require("lib.trace").arrived(state, queue, envelope)
+  end
   ready.gain(state.prefix, queue.name, queue.traits, id, #body, priority)
   if queue.ready then
     queue.ready = queue.ready + 1
@@ -228,6 +237,12 @@ end
 
 --- Puts a message into a queue; false where the queue is full and refuses it. `options`: x expiration in ms, p priority.
 function M.put(state, queue, envelope, body, options)
+  if state.tracing == nil then
+    state.tracing = redis.call("HGET", state.prefix .. "vhost", "trace")
+  end
+  if state.tracing or queue.traits.trace then
+    envelope = require("lib.trace").enters(state, queue, envelope)
+  end
   local traits = queue.traits
   if traits.kind == "stream" then
     return require("lib.log").append(state, queue, envelope, body)
@@ -236,6 +251,8 @@ function M.put(state, queue, envelope, body, options)
   if M.refuses(state, queue, #body) then
     if traits.overflow == "reject-publish-dlx" then
       letter(state, queue, envelope, body, "maxlen")
+    elseif traits.trace then
+      require("lib.trace").refused(state, queue, envelope)
     end
     return false
   end

@@ -53,7 +53,7 @@ function M.release(prefix, name, queue, limit, options)
     end
   end
   returns.put_back(prefix, queue, unseen, counts)
-  returns.give_back(prefix, queue, shown)
+  returns.give_back(prefix, queue, shown, options.reason)
   if #unseen + #shown > 0 then
     returns.post(prefix, queue)
   end

@@ -8,7 +8,7 @@ local M = {}
 local PAGE = 100
 
 --- Notes that the consumer has an entry now; false where it has expired, and leaves the queue instead.
-local function accept(state, queue, entry, count, add)
+local function accept(state, queue, consumer, entry, count, add)
   local fields = entry[2]
   local expires = ready.expires(fields, count == 1)
   ready.lose(state.prefix, queue.name, queue.traits, entry[1], #fields[4])
@@ -18,6 +18,9 @@ local function accept(state, queue, entry, count, add)
     return false
   end
   add(entry[1], count, fields, expires)
+  if queue.traits.trace then
+    require("lib.trace").delivered(state, queue, consumer, entry, count)
+  end
   return true
 end
 
@@ -25,7 +28,7 @@ end
 local function claim(state, queue, consumer, ids, counts, add)
   local got = 0
   for _, entry in ipairs(redis.call("XCLAIM", queue.key, "g", consumer, 0, unpack(ids))) do
-    if entry and entry[2] and accept(state, queue, entry, counts[entry[1]], add) then
+    if entry and entry[2] and accept(state, queue, consumer, entry, counts[entry[1]], add) then
       got = got + 1
     end
   end
@@ -51,7 +54,7 @@ local function fresh(state, queue, consumer, wanted, add)
   local reply = redis.call("XREADGROUP", "GROUP", "g", consumer, "COUNT", wanted, "STREAMS", queue.key, ">")
   local entries, got = reply and reply[1] and reply[1][2] or {}, 0
   for _, entry in ipairs(entries) do
-    if accept(state, queue, entry, 1, add) then
+    if accept(state, queue, consumer, entry, 1, add) then
       got = got + 1
     end
   end
@@ -68,7 +71,7 @@ local function by_order(state, queue, consumer, wanted, add)
       got = got + claim(state, queue, consumer, { id }, { [id] = row[4] + 1 }, add)
     else
       local entry = redis.call("XCLAIM", queue.key, "g", consumer, 0, id, "RETRYCOUNT", 1, "FORCE")[1]
-      got = got + (entry and entry[2] and accept(state, queue, entry, 1, add) and 1 or 0)
+      got = got + (entry and entry[2] and accept(state, queue, consumer, entry, 1, add) and 1 or 0)
     end
     redis.call("ZREM", state.prefix .. "order:" .. queue.name, member)
   end

@@ -94,7 +94,11 @@ function M.send(state, letter)
   state.calls = state.calls or router.new(state.prefix)
   local headers = typed.canonical(typed.write(message.headers))
   state.calls.effects, state.calls.message = false, text
-  for _, target in ipairs(router.route(state.calls, traits.dlx, message.key, headers, more) or {}) do
+  local targets = router.route(state.calls, traits.dlx, message.key, headers, more) or {}
+  if typed.get(message.own, "t") then
+    require("lib.trace").dead_lettered(state, letter, message, text, not state.calls.effects and #targets)
+  end
+  for _, target in ipairs(targets) do
     local queue = (letter.reason == "rejected" or not is_cycle(deaths, target)) and arrivals.queue(state, target)
     if queue then
       arrivals.put(state, queue, text, letter.body, { p = priority })

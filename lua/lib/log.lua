@@ -40,6 +40,9 @@ function M.append(state, queue, envelope, body)
   if queue.traits.bytes or queue.traits.age then
     shorten(prefix, queue, state.now_ms)
   end
+  if queue.traits.trace then
+    require("lib.trace").arrived(state, queue, envelope)
+  end
   return true
 end
 

@@ -24,6 +24,7 @@ end
 
 function M.apply_to_queue(prefix, name, packed)
   local before, after = traits_of.read(prefix, name), traits_of.parse(packed ~= "" and packed)
+  packed = before.trace and require("lib.traces").marked(packed) or packed
   if packed == "" then
     redis.call("HDEL", prefix .. "traits", name)
   else

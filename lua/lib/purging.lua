@@ -12,6 +12,9 @@ function M.waiting(prefix, name, bound, limit)
     ids[i] = row[1]
   end
   if #ids > 0 then
+    if require("lib.traits").read(prefix, name).trace then
+      require("lib.trace").entries(prefix, name, ids, "purged")
+    end
     departure.leave(prefix .. "stream:" .. name, ids, 1, #ids)
     redis.call("ZREM", prefix .. "retries:" .. name, unpack(ids))
     require("lib.retries").plan(prefix, name)
@@ -25,6 +28,9 @@ function M.given_back(prefix, name, traits, bound, limit)
     ids[i] = row[1]
     local entry = traits.bytes and redis.call("XRANGE", stream_key, row[1], row[1])[1]
     bytes[i] = entry and #entry[2][4]
+  end
+  if traits.trace then
+    require("lib.trace").entries(prefix, name, ids, "purged")
   end
   if #ids > 0 then
     departure.leave(stream_key, ids, 1, #ids)
@@ -52,6 +58,9 @@ function M.fresh(prefix, name, traits, bound, limit)
       ids[i] = entry[1]
       bytes = bytes + #entry[2][4]
     end
+    if traits.trace then
+      require("lib.trace").entries(prefix, name, ids, "purged")
+    end
     redis.call("XDEL", stream_key, unpack(ids))
     for _, entry in ipairs(traits.bytes and entries or {}) do
       ready.lose(prefix, name, traits, entry[1], #entry[2][4])
@@ -71,6 +80,9 @@ function M.by_order(prefix, name, traits, bound, limit)
       local id = ready.id(member)
       local entry = not ready.before(bound, id) and redis.call("XRANGE", stream_key, id, id)[1]
       if entry then
+        if traits.trace then
+          require("lib.trace").entries(prefix, name, { id }, "purged")
+        end
         local given_back = redis.call("XACK", stream_key, "g", id)
         redis.call("XDEL", stream_key, id)
         if given_back == 1 then

@@ -116,6 +116,7 @@ local FIELDS = {
   "bytes",
   "measures",
   "offsets",
+  "traced",
 }
 
 --- True when the queue is gone; false when `limit` bindings went and more are left.

@@ -85,7 +85,7 @@ function M.register(prefix, name, old, wanted, record)
     redis.call("XGROUP", "CREATE", prefix .. "bell:" .. name, "m", "0", "MKSTREAM")
   end
   if record.kind ~= "g" then -- which is not among the queue's users, so the queue's deletion would not take its fence
-    redis.call("HSET", prefix .. "fences", name, 1)
+    redis.call("HSET", prefix .. "fences", name, require("lib.traces").fence(prefix, name))
   end
   for _, queue in ipairs(wanted) do
     if record.kind ~= "g" then

@@ -7,7 +7,7 @@ local M = {}
 function M.leave(prefix, name, ids, first, last)
   local state = arrivals.new(prefix)
   local queue, dead = arrivals.queue(state, name), {}
-  if queue and queue.traits.dlx then
+  if queue and (queue.traits.dlx or queue.traits.trace) then
     for i = first, last do
       dead[#dead + 1] = redis.call("XRANGE", queue.key, ids[i], ids[i])[1]
     end

@@ -76,7 +76,7 @@ function M.retry(prefix, name, ids)
   if #ids == 0 or not queue then
     return
   elseif not queue.traits.retry then
-    if returns.give_back(prefix, name, ids) > 0 then
+    if returns.give_back(prefix, name, ids, "requeued") > 0 then
       returns.post(prefix, name)
     end
     return
@@ -101,7 +101,7 @@ function M.give_back(prefix, name, ids)
       waiting[#waiting + 1] = id
     end
   end
-  if returns.give_back(prefix, name, waiting) > 0 then
+  if returns.give_back(prefix, name, waiting, "its time has come") > 0 then
     returns.post(prefix, name)
   end
   return #waiting

@@ -44,12 +44,16 @@ local function claim(prefix, queue, ids, retry_count)
 end
 
 --- Gives back entries that were handed out; the group's own counter keeps how often. What was handed out too often dies
--- (x-delivery-limit), and so does what the queue has no room for.
-function M.give_back(prefix, queue, ids)
+-- (x-delivery-limit), and so does what the queue has no room for. `reason`: why, for a trace.
+function M.give_back(prefix, queue, ids, reason)
   if #ids == 0 then
     return 0
   end
-  local limit, arrivals = require("lib.traits").read(prefix, queue).limit, require("lib.arrivals")
+  local traits, arrivals = require("lib.traits").read(prefix, queue), require("lib.arrivals")
+  local limit = traits.limit
+  if traits.trace then
+    require("lib.trace").entries(prefix, queue, ids, "given_back", reason)
+  end
   if limit then
     local state = arrivals.new(prefix)
     ids = require("lib.limit").weed(state, queue, limit, ids)
@@ -65,6 +69,9 @@ end
 -- them takes anew, or leaves, which reviews the queue.
 function M.put_back(prefix, queue, ids, counts)
   local by_count, moved = {}, 0
+  if #ids > 0 and require("lib.traits").read(prefix, queue).trace then
+    require("lib.trace").entries(prefix, queue, ids, "given_back", "not shown")
+  end
   for i = 1, #ids do
     local list = by_count[counts[i]] or {}
     by_count[counts[i]] = list
@@ -77,9 +84,9 @@ function M.put_back(prefix, queue, ids, counts)
 end
 
 --- Takes entries from a consumer against its will: it loses its fence in the same step, so a late ack is checked.
-function M.take_away(prefix, queue, ids, consumer)
+function M.take_away(prefix, queue, ids, consumer, reason)
   redis.call("HDEL", prefix .. "fences", consumer)
-  return M.give_back(prefix, queue, ids)
+  return M.give_back(prefix, queue, ids, reason)
 end
 
 return M

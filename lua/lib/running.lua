@@ -4,9 +4,15 @@ local M = {}
 
 local NONE = {}
 
+--- The envelope of a message that is published now, with its trace id in it where it is traced.
+local function noted(state, envelope, body, queues, effects)
+  return state.tracing and require("lib.trace").published(state, envelope, #body, queues, effects) or envelope
+end
+
 --- Appends one message to its queues; the names of those that are full.
 local function append(state, queues, effects, envelope, body, options)
   local full = NONE
+  envelope = noted(state, envelope, body, queues, effects)
   for _, name in ipairs(queues) do
     if not arrivals.put(state, arrivals.queue(state, name), envelope, body, options) then
       full = full == NONE and {} or full
@@ -19,15 +25,23 @@ local function append(state, queues, effects, envelope, body, options)
   return full
 end
 
+--- Lets one wait for its time; its fate.
+local function schedule(state, queues, envelope, body, options)
+  local due_ms = options.a or state.now_ms + options.l
+  envelope = noted(state, envelope, body, queues, { { later = "", delay_ms = due_ms - state.now_ms } })
+  return "0@" .. require("lib.later").schedule(state, due_ms, envelope, body)
+end
+
 --- One that waits for its time, or is not to come twice: what becomes of it ("!" after it: it came before), and who is full.
 local function handle(state, queues, special, envelope, body)
   local options, full = special.options, NONE
-  local fate = special.fate or options.d and require("lib.fates").known(state.prefix, options.d)
-  if fate then
-    return fate .. "!", NONE
-  elseif options.l or options.a then
-    local due_ms = options.a or state.now_ms + options.l
-    fate = "0@" .. require("lib.later").schedule(state, due_ms, envelope, body)
+  local before = special.fate or options.d and require("lib.fates").known(state.prefix, options.d)
+  if before then
+    return before .. "!", NONE
+  end
+  local fate
+  if options.l or options.a then
+    fate = schedule(state, queues, envelope, body, options)
   else
     full = append(state, queues, special.effects, envelope, body, options)
     fate = tostring(#queues - #full)
@@ -46,6 +60,10 @@ function M.run(state, group, run, message_args, refused)
   local options, number = special.options or NONE, 0
   for i = 1, run - 1, 3 do
     number = number + group[i + 2]
+  end
+  state.tracing = state.tracing or false -- known from here on, so that nobody asks
+  for _, name in ipairs(queues) do
+    state.tracing = state.tracing or arrivals.queue(state, name).traits.trace
   end
   for message = first, first + 2 * count - 2, 2 do
     local envelope, body = message_args[message], message_args[message + 1]

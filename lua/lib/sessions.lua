@@ -6,7 +6,7 @@ local M = {}
 --- Rows of one XPENDING page: about 0.1 ms of the server's time (docs/architecture.md, Sessions and the reaper).
 local PAGE = 100
 
-local function drain(prefix, name, consumer, budget)
+local function drain(prefix, name, consumer, budget, reason)
   -- First: a late ack from a process that was only asleep must be checked from here on.
   redis.call("HDEL", prefix .. "fences", name)
   local given = 0
@@ -17,15 +17,15 @@ local function drain(prefix, name, consumer, budget)
       if given >= budget then
         return given, false
       end
-      rows = consumers.release(prefix, name, queue_name, PAGE, {})
+      rows = consumers.release(prefix, name, queue_name, PAGE, { reason = reason })
       given = given + rows
     end
   end
   return given, true
 end
 
---- How many entries were given back, and whether the session is gone for good.
-function M.reap(prefix, session, budget)
+--- How many entries were given back, and whether the session is gone for good. `reason`: why it ends, for a trace.
+function M.reap(prefix, session, budget, reason)
   local session_key, given = prefix .. "session:" .. session, 0
   for _, member in ipairs(redis.call("SMEMBERS", session_key)) do
     local kind, name = string.sub(member, 1, 1), string.sub(member, 2)
@@ -34,7 +34,7 @@ function M.reap(prefix, session, budget)
     else
       local consumer = consumers.read(prefix, name)
       if consumer then
-        local count, done = drain(prefix, name, consumer, budget - given)
+        local count, done = drain(prefix, name, consumer, budget - given, reason)
         given = given + count
         if not done then
           return given, false

@@ -15,6 +15,8 @@ local function split(key)
   return words, count
 end
 
+M.split = split
+
 --- The nodes alive after one word more. `nodes` grows by the `#` children of its own members as it is walked.
 local function step(routes_key, nodes, present, stays, word)
   local after, alive, at = {}, {}, 1

@@ -22,7 +22,7 @@ end
 
 --- Whether consumers read by script (take): the native read knows neither time nor order nor whose turn it is.
 function M.managed(traits)
-  return traits.ttl or traits.priority or traits.bytes or traits.single or traits.kind == "stream"
+  return traits.ttl or traits.priority or traits.bytes or traits.single or traits.kind == "stream" or traits.trace
 end
 
 return M

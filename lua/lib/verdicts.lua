@@ -43,7 +43,7 @@ local function requeue(prefix, row, args)
   for i = row.first + row.acks, row.last - row.rejects do
     ids[#ids + 1] = args[i]
   end
-  if returns.give_back(prefix, row.queue, ids) > 0 then
+  if returns.give_back(prefix, row.queue, ids, "requeued") > 0 then
     returns.post(prefix, row.queue)
   end
 end
@@ -51,6 +51,10 @@ end
 --- Settles all of them.
 function M.apply(prefix, args, rows)
   for _, row in ipairs(rows) do
+    if row.acks > 0 and require("lib.traits").read(prefix, row.queue).trace then
+      local acked = { unpack(args, row.first, row.first + row.acks - 1) }
+      require("lib.trace").entries(prefix, row.queue, acked, "acked")
+    end
     departure.leave(prefix .. "stream:" .. row.queue, args, row.first, row.first + row.acks - 1)
     requeue(prefix, row, args)
     if row.rejects > 0 then

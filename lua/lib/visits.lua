@@ -58,7 +58,7 @@ local function look(prefix, name, now_ms)
   local rows = redis.call("XPENDING", prefix .. "stream:" .. name, "g", from, "+", PAGE)
   local given = 0
   for owner, ids in pairs(judge(prefix, rows, state)) do
-    given = given + returns.take_away(prefix, name, ids, owner)
+    given = given + returns.take_away(prefix, name, ids, owner, state.owners[owner] and "ack timeout" or "consumer died")
   end
   if given > 0 then
     returns.post(prefix, name)

@@ -7,10 +7,13 @@ from rexchange._async.browsing import AsyncBrowsing
 from rexchange._async.replies import AsyncReplies
 from rexchange._async.retries import AsyncRetries
 from rexchange._async.scheduling import AsyncScheduling
+from rexchange._async.tracing import AsyncTracing
 from rexchange._async.transaction import AsyncTransactions
 
 
-class AsyncBroker(AsyncReplies, AsyncTransactions, AsyncApplying, AsyncScheduling, AsyncRetries, AsyncBrowsing):
+class AsyncBroker(
+    AsyncReplies, AsyncTransactions, AsyncApplying, AsyncScheduling, AsyncRetries, AsyncBrowsing, AsyncTracing
+):
     """A connection to the broker (AMQP's connection and channel in one). Tasks of one event loop may share it.
 
     `url`: None means the environment's REXCHANGE_URL, else an embedded server; see the README for the schemes.

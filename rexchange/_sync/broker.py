@@ -8,10 +8,11 @@ from rexchange._sync.browsing import Browsing
 from rexchange._sync.replies import Replies
 from rexchange._sync.retries import Retries
 from rexchange._sync.scheduling import Scheduling
+from rexchange._sync.tracing import Tracing
 from rexchange._sync.transaction import Transactions
 
 
-class Broker(Replies, Transactions, Applying, Scheduling, Retries, Browsing):
+class Broker(Replies, Transactions, Applying, Scheduling, Retries, Browsing, Tracing):
     """A connection to the broker (AMQP's connection and channel in one). Tasks of one event loop may share it.
 
     `url`: None means the environment's REXCHANGE_URL, else an embedded server; see the README for the schemes.

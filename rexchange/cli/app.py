@@ -17,6 +17,7 @@ from rexchange.cli.policies import register as register_policies
 from rexchange.cli.retries import register as register_retries
 from rexchange.cli.run import JSON, RETRY_TIMEOUT, URL, VERBOSE, VHOST, Options
 from rexchange.cli.topology import register as register_topology
+from rexchange.cli.tracing import register as register_tracing
 from rexchange.cli.transaction import register as register_transaction
 from rexchange.cli.update import register as register_update
 
@@ -54,6 +55,7 @@ for register in (
     register_retries,
     register_definitions,
     register_applying,
+    register_tracing,
 ):
     register(app)
 

@@ -85,6 +85,7 @@ def _delete_all(url: str, vhost: str) -> None:
         broker.set_vhost_limit(None)
         for waiting in broker.scheduled(limit=1_000_000):
             broker.cancel_scheduled(waiting.id)
+        broker.untrace()
         for policy in broker.policies():
             broker.delete_policy(policy.name)
         for info in broker.queues():

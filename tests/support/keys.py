@@ -32,6 +32,7 @@ OWN = {b"vhost", b"exchanges", b"lanes", b"cache", b"alarm", b"fates", b"fading"
 _BY_QUEUE = (
     *("returned", "managed", "visits", "traits", "windows", "choosy", "sole", "idle", "timed", "bytes", "measures"),
     "offsets",
+    "traced",
 )
 
 

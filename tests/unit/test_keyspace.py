@@ -37,6 +37,9 @@ PLAIN = [
     "fading",
     "quota",
     "offsets",
+    "trace",
+    "traced",
+    "traces",
 ]
 NAMED = {
     "bindings:<exchange>": KEYS.bindings(b"n"),

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from rexchange import scripts
+from rexchange.codec import FieldValue, encode_table
 from rexchange.errors import (
     AccessRefused,
     NotFound,
@@ -31,6 +32,7 @@ from rexchange.protocol import (
     retries,
     settle,
     tick,
+    tracing,
     transaction,
     update,
 )
@@ -58,6 +60,7 @@ VERDICT = transaction.Row("me", "q", b"3", [b"5-0"], [], [])
 STATE = policies.State(
     b"7", b"6", (Policy("p", "^orders", {"max-length": 5}), Policy("e", "^logs", {"alternate-exchange": "ae"}))
 )
+TRACED: dict[str, FieldValue] = {"queue": "q", "key": "a.#", "keep": 5}
 PARAMETER = re.compile(r"^-- ARGV\[\d+\] +([a-z][a-z0-9_]*) ")
 VARIADIC = re.compile(r"^-- ARGV\[\d+\.\.\]")
 
@@ -350,6 +353,20 @@ ROWS = [
         },
         ("5-0",),
     ),
+    Row(
+        tracing.start("t1", queue="q", exchange=None, routing_key="a.#", keep=5, life=60),
+        {
+            "verb": "on",
+            "id": "t1",
+            "record": encode_table(TRACED),
+            "life_ms": 60_000,
+        },
+    ),
+    Row(tracing.stop("t1"), {"verb": "off", "id": "t1", "record": b"", "life_ms": 0}),
+    Row(tracing.listing(), {"verb": "list", "id": b"", "record": b"", "life_ms": 0}),
+    Row(first(tracing.of_message("7", None)), {"from": b"-", "limit": 200, "field": "i"}, ("7",)),
+    Row(first(tracing.of_message(None, "m")), {"from": b"-", "limit": 200, "field": "m"}, ("m",)),
+    Row(first(tracing.latest(50)), {"from": b"+", "limit": 50, "field": ""}),
     Row(policies.read(), {"verb": "read", "name": b"", "record": b""}),
     Row(policies.put(STATE.policies[0]), {"verb": "set", "name": "p", "record": check(STATE.policies[0])}),
     Row(policies.delete("p"), {"verb": "delete", "name": "p", "record": b""}),

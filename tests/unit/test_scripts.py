@@ -67,7 +67,7 @@ def test_a_module_required_by_two_is_linked_once(tmp_path: Path) -> None:
         lib__c='return "c"\n',
     )
     text = scripts.link(tmp_path, "main").text
-    assert text.count(b'__f["lib.c"] = function()') == 1
+    assert text.count(b'["lib.c"] = function()') == 1
 
 
 def test_a_module_in_a_folder_is_named_with_dots(tmp_path: Path, client: Any) -> None:
