@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,25 +11,45 @@ import pytest
 from rexchange import Broker
 from rexchange.keyspace import Keys
 from rexchange.topology import PREDECLARED
+from tests.support import servers
 from tests.support.keys import OWN, Cached, Check
 from tests.support.servers import Bare
 
 #: Where the quick tests run each colour; `make check` runs both everywhere.
 QUICK = {"async_": "memory", "sync_": "embedded"}
+#: The real server of each colour, besides the fake one: what is the server's own shows in one colour as in the other.
+#: REXCHANGE_TEST_EVERYWHERE=1 runs all on all.
+REAL = {"async_": "redis", "sync_": "embedded"}
 #: Where fakeredis takes longest: the quick tests run these on the real server alone.
-LONG_ON_MEMORY = ("test_plugins.py", "test_streams.py", "test_turns.py")
+LONG_ON_MEMORY = (
+    *("test_plugins.py", "test_streams.py", "test_turns.py", "test_retries.py", "test_move.py", "test_queue_counts.py"),
+    *("test_transactions.py", "test_transactions_failures.py", "test_tracing.py", "test_traces.py", "test_applying.py"),
+    *("test_changing.py", "test_browse.py", "test_delete_message.py", "test_scheduling.py", "test_deduplication.py"),
+    "test_waiting_for_room.py",
+)
 HERE = Path(__file__).parent
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what the quick tests leave out."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what the quick tests leave out, and leave out the real server that is the other colour's."""
+    everywhere = bool(os.environ.get("REXCHANGE_TEST_EVERYWHERE") or "REXCHANGE_TEST_URL" in os.environ)
+    there = servers.available()
+    others: list[pytest.Item] = []
     for item in items:
         if not isinstance(item, pytest.Function) or not item.path.is_relative_to(HERE):
             continue
         kind = item.callspec.params.get("url") if hasattr(item, "callspec") else None
-        long = kind == "memory" and item.path.name in LONG_ON_MEMORY
-        if kind is not None and (long or kind != QUICK[item.path.parent.name]):
+        if kind is None:
+            continue
+        colour = item.path.parent.name
+        if kind not in ("memory", REAL[colour]) and REAL[colour] in there and not everywhere:
+            others.append(item)
+        if (kind == "memory" and item.path.name in LONG_ON_MEMORY) or kind != QUICK[colour]:
             item.add_marker(pytest.mark.thorough)
+    if others:
+        config.hook.pytest_deselected(items=others)
+        left_out = set(others)
+        items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_configure(config: pytest.Config) -> None:
