@@ -76,7 +76,7 @@ end
 for i = 1, #answers do
   local group, refused = groups[i], nil
   if (head[2] or group.patient) and answers[i] == "" then
-    state = state or require("lib.arrivals").new(prefix, plan.calls)
+    state = state or require("lib.arrivals").new(prefix, plan.calls, head[3])
     answers[i] = require("lib.room").refusal(prefix, state, head[2], group, message_args) or ""
   end
   if answers[i] == "" then

@@ -11,14 +11,9 @@ if redis.call("HGET", vhost_key, "id") ~= vhost_id then
   return require("lib.vhost").refuse(vhost_key, vhost_id)
 end
 local prefix = string.sub(vhost_key, 1, -6)
-local queues = require("lib.queues")
-local queue = queues.read(prefix, name)
-if not queue then
-  return queues.missing(prefix, name)
-end
-local refusal = queues.locked(queue, name, session) or queues.broken(prefix, name, queue)
+local refusal = require("lib.access").refusal(prefix, name, session)
 if refusal then
-  return type(refusal) == "string" and redis.error_reply(refusal) or refusal
+  return refusal
 end
 local purging = require("lib.purging")
 local traits = require("lib.traits").read(prefix, name)
@@ -27,7 +22,7 @@ if traits.kind == "stream" then
 end
 if bound == "" then
   require("lib.arrivals").refresh(prefix, name)
-  bound = queues.last(prefix, name)
+  bound = require("lib.queues").last(prefix, name)
 end
 local waited = purging.waiting(prefix, name, bound, limit)
 if waited > 0 then

@@ -11,14 +11,9 @@ if redis.call("HGET", vhost_key, "id") ~= vhost_id then
   return require("lib.vhost").refuse(vhost_key, vhost_id)
 end
 local prefix = string.sub(vhost_key, 1, -6)
-local queues = require("lib.queues")
-local queue = queues.read(prefix, name)
-if not queue then
-  return queues.missing(prefix, name)
-end
-local refusal = queues.locked(queue, name, session) or queues.broken(prefix, name, queue)
+local refusal = require("lib.access").refusal(prefix, name, session)
 if refusal then
-  return type(refusal) == "string" and redis.error_reply(refusal) or refusal
+  return refusal
 end
 -- The first write is one that maxmemory never refuses.
 redis.call("HDEL", vhost_key, "")
@@ -29,4 +24,4 @@ end
 local retries = require("lib.retries")
 local sent = retries.give_back(prefix, name, ids)
 retries.plan(prefix, name)
-return { sent, queues.waiting(prefix, name) }
+return { sent, require("lib.queues").waiting(prefix, name) }

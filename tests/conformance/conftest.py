@@ -12,6 +12,7 @@ from rexchange import Broker
 from rexchange.keyspace import Keys
 from rexchange.topology import PREDECLARED
 from tests.support import servers
+from tests.support.clock import Clock, controlled
 from tests.support.keys import OWN, Cached, Check
 from tests.support.servers import Bare
 
@@ -61,6 +62,13 @@ def pytest_configure(config: pytest.Config) -> None:
 def keys(vhost: str) -> Keys:
     """Return the names of this test's keys."""
     return Keys(vhost.encode())
+
+
+@pytest.fixture
+def clock(tmp_path: Path, url: str, vhost: str) -> Iterator[Clock]:
+    """Yield the time of this test's vhost: it stands still until it is moved."""
+    with controlled(tmp_path), Clock(url, vhost) as clock:
+        yield clock
 
 
 @pytest.fixture

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,17 +12,10 @@ from rexchange.errors import InvalidArgument, PublishRefused, Unroutable
 from rexchange.keyspace import Keys
 from rexchange.testing import async_drain, async_messages
 from tests.conformance.async_.support import Background, Connect
-from tests.support.clock import Clock, controlled
+from tests.support.clock import Clock
 from tests.support.servers import Bare
 
 MINUTE = timedelta(minutes=1)
-
-
-@pytest.fixture
-def clock(tmp_path: Path, url: str, vhost: str) -> Iterator[Clock]:
-    """Yield the time of this test's vhost."""
-    with controlled(tmp_path), Clock(url, vhost) as clock:
-        yield clock
 
 
 @pytest.fixture

@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,20 +21,13 @@ from rexchange.errors import (
 from rexchange.keyspace import Keys
 from rexchange.testing import drain, messages, wait_until
 from tests.conformance.sync_.support import Connect
-from tests.support.clock import Clock, controlled
+from tests.support.clock import Clock
 from tests.support.faults import Faults
 from tests.support.servers import Bare
 
 DAY = timedelta(days=1)
 SHORT = timedelta(milliseconds=150)
 SECOND = timedelta(seconds=1)
-
-
-@pytest.fixture
-def clock(tmp_path: Path, url: str, vhost: str) -> Iterator[Clock]:
-    """Yield the clock of the vhost, which stands still until it is moved."""
-    with controlled(tmp_path), Clock(url, vhost) as clock:
-        yield clock
 
 
 @pytest.fixture

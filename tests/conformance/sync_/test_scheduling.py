@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,17 +13,10 @@ from rexchange import Broker, Message
 from rexchange.errors import BrokerConnectionError, InvalidArgument, NotFound, Unroutable
 from rexchange.testing import drain, messages
 from tests.conformance.sync_.support import Connect
-from tests.support.clock import Clock, controlled
+from tests.support.clock import Clock
 from tests.support.faults import Faults
 
 MINUTE = timedelta(minutes=1)
-
-
-@pytest.fixture
-def clock(tmp_path: Path, url: str, vhost: str) -> Iterator[Clock]:
-    """Yield the time of this test's vhost."""
-    with controlled(tmp_path), Clock(url, vhost) as clock:
-        yield clock
 
 
 @pytest.fixture
