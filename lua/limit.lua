@@ -9,6 +9,7 @@ if redis.call("HGET", vhost_key, "id") ~= vhost_id then
   return require("lib.vhost").refuse(vhost_key, vhost_id)
 end
 local prefix = string.sub(vhost_key, 1, -6)
+redis.call("HDEL", vhost_key, "") -- never refused: who looks at it, or sets it, may do so because memory is full
 if verb == "set" then
   redis.call("HSET", vhost_key, "limit", limit)
 elseif verb == "delete" then

@@ -14,7 +14,7 @@ local prefix = string.sub(vhost_key, 1, -6)
 local later_key = prefix .. "later"
 if verb == "cancel" then
   local due_ms = redis.call("ZSCORE", later_key, from)
-  local parcel = due_ms and require("lib.later").take(prefix, from)
+  local parcel = due_ms and require("lib.later").cancel(prefix, from, vhost_id)
   return parcel and { from, due_ms, parcel } or number == "1" and { from } or {}
 end
 local start = 0

@@ -15,6 +15,14 @@ local function each(group)
   return counts
 end
 
+--- The counts, with its fate in place of its count where a message was published before, or waits for its time.
+local function fated(group, counts)
+  for index, fate in pairs(group.fates or {}) do
+    counts[index + 1] = fate
+  end
+  return counts
+end
+
 local function refusal(counts, refused)
   local parts = {}
   for i = 1, #refused, 2 do
@@ -29,7 +37,7 @@ local function with_refusals(group, refused)
   for i = 1, #refused, 2 do
     counts[refused[i] + 1] = counts[refused[i] + 1] - 1
   end
-  return refusal(counts, refused)
+  return refusal(fated(group, counts), refused)
 end
 
 --- The same where full queues kept the whole group out.
@@ -41,20 +49,11 @@ function M.none(group, refused)
   return refusal(counts, refused)
 end
 
---- Where one was published before, or waits for its time: its fate in place of its count.
-local function with_fates(group)
-  local counts = each(group)
-  for index, fate in pairs(group.fates) do
-    counts[index + 1] = fate
-  end
-  return "*" .. table.concat(counts, ",")
-end
-
 function M.of(group, refused)
   if refused then
     return with_refusals(group, refused)
   elseif group.fates then
-    return with_fates(group)
+    return "*" .. table.concat(fated(group, each(group)), ",")
   end
   local uniform = #group[1]
   for run = 4, #group, 3 do

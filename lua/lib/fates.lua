@@ -18,18 +18,26 @@ local function forget(prefix, now_ms, limit)
 end
 
 --- What became of the first message with this key, nil where there was none in its window.
-function M.known(prefix, key)
+function M.known(prefix, key, now_ms)
   local until_ms, fate = string.match(redis.call("HGET", prefix .. "fates", key) or "", "^(%d+) (.*)$")
-  return until_ms and tonumber(until_ms) > clock.now_ms() and fate or nil
+  return until_ms and tonumber(until_ms) > now_ms and fate or nil
 end
 
---- Keeps what became of a message. Call it after a write.
-function M.keep(prefix, key, window_ms, fate)
-  local now_ms = clock.now_ms()
-  forget(prefix, now_ms, FADING)
+--- Keeps what became of a message. It begins with writes that maxmemory refuses: it may be the first of a publish.
+function M.keep(prefix, key, window_ms, fate, now_ms)
   local until_ms = clock.text(now_ms + window_ms)
   redis.call("HSET", prefix .. "fates", key, until_ms .. " " .. fate)
   redis.call("ZADD", prefix .. "fading", until_ms, key)
+  forget(prefix, now_ms, FADING)
+end
+
+--- A message that waited was cancelled: its key is free again, unless another one has it by now.
+function M.free(prefix, key, schedule_id)
+  local text = redis.call("HGET", prefix .. "fates", key) or ""
+  if string.match(text, "@(.*)$") == schedule_id then
+    redis.call("HDEL", prefix .. "fates", key)
+    redis.call("ZREM", prefix .. "fading", key)
+  end
 end
 
 --- Forgets a page of what is over.

@@ -1,5 +1,5 @@
 --- Messages that wait for their time: `later` holds number -> due time, `parcels` number -> what is to be done with it then:
--- `s` (published with a delay) netstrings of envelope and body, to be routed;
+-- `s` (published with a delay) netstrings of envelope, body and, where it has one, key of deduplication, to be routed;
 -- `q` (a queue was full when it was due) netstrings of the queue, envelope and body, to be put into that one;
 -- else (x-delayed-message) netstrings of exchange, key, headers, "<expiration> <priority>", keys of CC, envelope and body.
 local clock = require("lib.clock")
@@ -29,8 +29,8 @@ end
 
 --- Keeps a message that its publisher wants to be routed later; returns the id under which it can be cancelled. The part after
 -- the number is the vhost's own, so that an id from before a FLUSHALL means no other message.
-function M.schedule(state, due_ms, envelope_text, body)
-  local number = put_away(state.prefix, due_ms, "s" .. pack.net(envelope_text) .. pack.net(body))
+function M.schedule(state, due_ms, envelope_text, body, key)
+  local number = put_away(state.prefix, due_ms, "s" .. pack.net(envelope_text) .. pack.net(body) .. (key and pack.net(key) or ""))
   state.epoch = state.epoch or M.epoch(redis.call("HGET", state.prefix .. "vhost", "id"))
   return number .. "." .. state.epoch
 end
@@ -47,10 +47,12 @@ local function is_due(parts)
   parts[3], parts[6] = typed.canonical(typed.write(message.headers)), envelope.write(message)
 end
 
---- Puts a message into a queue; a full one that refuses gets it later, since nobody is there to be told.
+--- Puts a message into a queue; a full one that refuses gets it later, since nobody is there to be told (one that dead-letters
+-- what it refuses has done so).
 local function put(state, name, text, body, options)
   local queue = require("lib.arrivals").queue(state, name)
-  if queue and not require("lib.arrivals").put(state, queue, text, body, options) then
+  local taken = queue and require("lib.arrivals").put(state, queue, text, body, options)
+  if queue and not taken and queue.traits.overflow ~= "reject-publish-dlx" then
     put_away(state.prefix, state.now_ms + AGAIN_MS, "q" .. pack.net(name) .. pack.net(text) .. pack.net(body))
   end
 end
@@ -90,6 +92,16 @@ function M.take(prefix, number)
   local parcel = redis.call("HGET", prefix .. "parcels", number)
   redis.call("HDEL", prefix .. "parcels", number)
   redis.call("ZREM", prefix .. "later", number)
+  return parcel
+end
+
+--- Takes out one that is not to come; what was kept of it, or nil. The key of deduplication that it had is free again.
+function M.cancel(prefix, number, vhost_id)
+  local parcel = M.take(prefix, number)
+  local key = parcel and string.sub(parcel, 1, 1) == "s" and typed.rows(string.sub(parcel, 2))[3]
+  if key then
+    require("lib.fates").free(prefix, key, number .. "." .. M.epoch(vhost_id))
+  end
   return parcel
 end
 

@@ -65,6 +65,12 @@ local function each_by_itself(plan, group, at, headers, options, count, mandator
   calls.varies, calls.effects, calls.message = false, false, nil
 end
 
+--- What became of a message with this key that was published before.
+local function known_fate(plan, key)
+  plan.now_ms = plan.now_ms or require("lib.clock").now_ms()
+  return require("lib.fates").known(plan.prefix, key, plan.now_ms)
+end
+
 --- Reads the group at `at`; returns it, and where the next one begins. The loop is short of calls: it runs for every key.
 function M.group(plan, at)
   local calls, args, route, looked = plan.calls, plan.args, router.route, plan.looked
@@ -81,7 +87,7 @@ function M.group(plan, at)
     if headers ~= "" and string.sub(headers, 1, 1) == "!" then
       headers, options = with_options(headers)
     end
-    local fate = options and options.d and require("lib.fates").known(plan.prefix, options.d)
+    local fate = options and options.d and known_fate(plan, options.d)
     local queues = not fate and not group.refused and route(calls, exchange, args[at + 1], headers, options and options.keys)
     if fate then -- wherever it would go now: nothing is done
       size = #group

@@ -26,15 +26,25 @@ function M.plan(prefix, args, at)
     return nil, "!" .. table.concat(group.unroutable, ",")
   end
   local job = { prefix = prefix, args = args, plan = plan, group = group }
-  if group.special or #marked(job, "traits") > 0 then
-    job.state = require("lib.arrivals").new(prefix, plan.calls)
+  local vhost = redis.call("HMGET", prefix .. "vhost", "limit", "keyed")
+  if group.special or vhost[2] or #marked(job, "traits") > 0 then
+    job.state = require("lib.arrivals").new(prefix, plan.calls, vhost[2])
   end
-  return job, require("lib.room").refusal(prefix, job.state, redis.call("HGET", prefix .. "vhost", "limit"), group, args)
+  local room = require("lib.room")
+  local refusal = job.state and room.full(job.state, group, args)
+  if vhost[1] and not refusal then
+    job.copies = room.copies(group)
+    refusal = require("lib.quota").refusal(prefix, vhost[1], job.copies)
+  end
+  return job, refusal
 end
 
 --- Publishes it and returns what publish answers.
 function M.write(job)
   local group, args = job.group, job.args
+  if job.copies then
+    require("lib.quota").add(job.prefix, job.copies)
+  end
   for run = 1, job.state and #group or 0, 3 do
     require("lib.running").run(job.state, group, run, args)
   end

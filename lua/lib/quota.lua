@@ -16,41 +16,37 @@ local function count(prefix, quota_key, now_ms)
     local key = prefix .. "stream:" .. page[2][i]
     partial = partial + (redis.call("TYPE", key)["ok"] == "stream" and redis.call("XLEN", key) or 0)
   end
+  -- HSET first: after a write that maxmemory never refuses no publish would be refused any more.
   if page[1] ~= "0" then
     redis.call("HSET", quota_key, "cursor", page[1], "partial", clock.text(partial))
     return
   end
   partial = partial + redis.call("ZCARD", prefix .. "later")
-  redis.call("HDEL", quota_key, "cursor", "partial")
   redis.call("HSET", quota_key, "total", clock.text(partial), "counted", clock.text(now_ms))
+  redis.call("HDEL", quota_key, "cursor", "partial")
 end
 
 --- How many messages there are, as far as is known.
 function M.total(prefix)
   local quota_key, now_ms = prefix .. "quota", clock.now_ms()
-  redis.call("HDEL", quota_key, "") -- the first write is one that maxmemory never refuses
   if now_ms - tonumber(redis.call("HGET", quota_key, "counted") or 0) >= OLD_MS then
     count(prefix, quota_key, now_ms)
   end
   return tonumber(redis.call("HGET", quota_key, "total") or 0)
 end
 
-local function copies(group)
-  local sum = 0
-  for run = 1, #group, 3 do
-    sum = sum + #group[run] * group[run + 2]
-  end
-  return sum
-end
-
---- The refusal of a group for which there is no room, as publish answers it; nil where there is, and then it is counted.
-function M.refusal(prefix, limit, group)
-  local total, more = M.total(prefix), copies(group)
+--- What publish answers where there is no room for so many more; nil where there is.
+function M.refusal(prefix, limit, more)
+  local total = M.total(prefix)
   if more > 0 and total + more > tonumber(limit) then
     local hint = string.format("it holds %.0f messages, and its limit is %s: nothing was published", total, limit)
     local text = require("lib.refuse").text("VHOST_FULL", "vhost", string.match(prefix, "^rx:{(.*)}:$"), hint)
     return "-" .. require("lib.pack").net(text)
   end
+end
+
+--- So many more come in; they are in the next count.
+function M.add(prefix, more)
   redis.call("HINCRBY", prefix .. "quota", "total", more)
 end
 

@@ -3,41 +3,73 @@
 local arrivals = require("lib.arrivals")
 local M = {}
 
---- The queues that get the messages of a run now: one that waits for its time is for none.
-local function queues_of(group, run)
-  local special = group.special and group.special[run]
-  local options = special and special.options
-  return options and (options.l or options.a) and {} or group[run]
+local NONE = {}
+
+--- The queues that the messages of a run come into now, and how many of them do: one that waits for its time comes into none yet,
+-- one whose key was seen is not published again. `seen` holds the keys of the runs before.
+local function share(group, run, seen)
+  local special = group.special and group.special[run] or NONE
+  local options, count = special.options or NONE, group[run + 2]
+  if options.d then
+    count = seen[options.d] and 0 or 1
+    seen[options.d] = true
+  end
+  return (options.l or options.a) and NONE or group[run], count, special
 end
 
---- What queues refuse that are full, or would be after the messages before: number of the message and queue, in turn.
-local function refusals(state, group, message_args)
-  local taken, refused, number = {}, {}, 0
+--- How many messages a group adds to its vhost: each copy in a queue, and each that waits for its time.
+function M.copies(group)
+  local sum, seen = 0, {}
   for run = 1, #group, 3 do
-    for message = group[run + 1], group[run + 1] + 2 * group[run + 2] - 2, 2 do
-      local bytes = #message_args[message + 1]
-      for _, name in ipairs(queues_of(group, run)) do
+    local queues, count, special = share(group, run, seen)
+    local options, waiting = special.options or NONE, 0
+    if options.l or options.a then
+      waiting = special.fate and 0 or 1
+    end
+    for _, effect in ipairs(special.effects or NONE) do
+      waiting = waiting + (effect.later and 1 or 0)
+    end
+    sum = sum + count * (#queues + waiting)
+  end
+  return sum
+end
+
+--- What publish answers where queues are full, or would be after the messages before: nothing of the group is written; nil where
+-- all of it fits.
+function M.full(state, group, message_args)
+  local taken, refused, seen, number = {}, {}, {}, 0
+  for run = 1, #group, 3 do
+    local queues, count = share(group, run, seen)
+    for offset = 0, count - 1 do
+      local bytes = #message_args[group[run + 1] + 2 * offset + 1]
+      for _, name in ipairs(queues) do
         local before = taken[name] or { count = 0, bytes = 0 }
         taken[name] = before
         if arrivals.takes(state, arrivals.queue(state, name), bytes, before, group.patient) then
           before.count, before.bytes = before.count + 1, before.bytes + bytes
         else
-          refused[#refused + 1], refused[#refused + 2] = number, name
+          refused[#refused + 1], refused[#refused + 2] = number + offset, name
         end
       end
-      number = number + 1
     end
+    number = number + group[run + 2]
   end
-  return refused
+  return #refused > 0 and require("lib.counts").none(group, refused) or nil
 end
 
---- The refusal of a group as publish answers it; nil where all of it fits. `limit`: that of the vhost, if it has one.
+--- The same for a publish: its queues where it would wait for them, and the vhost, in which what is let in counts from now on.
+-- `limit`: that of the vhost, if it has one.
 function M.refusal(prefix, state, limit, group, message_args)
-  local refused = state and refusals(state, group, message_args) or {}
-  if #refused > 0 then
-    return require("lib.counts").none(group, refused)
+  local full = group.patient and M.full(state, group, message_args)
+  if full or not limit then
+    return full or nil
   end
-  return limit and require("lib.quota").refusal(prefix, limit, group)
+  local quota, more = require("lib.quota"), M.copies(group)
+  local refusal = quota.refusal(prefix, limit, more)
+  if not refusal then
+    quota.add(prefix, more)
+  end
+  return refusal
 end
 
 return M

@@ -29,13 +29,13 @@ end
 local function schedule(state, queues, envelope, body, options)
   local due_ms = options.a or state.now_ms + options.l
   envelope = noted(state, envelope, body, queues, { { later = "", delay_ms = due_ms - state.now_ms } })
-  return "0@" .. require("lib.later").schedule(state, due_ms, envelope, body)
+  return "0@" .. require("lib.later").schedule(state, due_ms, envelope, body, options.d)
 end
 
 --- One that waits for its time, or is not to come twice: what becomes of it ("!" after it: it came before), and who is full.
 local function handle(state, queues, special, envelope, body)
   local options, full = special.options, NONE
-  local before = special.fate or options.d and require("lib.fates").known(state.prefix, options.d)
+  local before = special.fate or options.d and require("lib.fates").known(state.prefix, options.d, state.now_ms)
   if before then
     return before .. "!", NONE
   end
@@ -48,7 +48,7 @@ local function handle(state, queues, special, envelope, body)
   end
   -- What nobody took is to be published again, and must not be taken for a second one then.
   if options.d and (full == NONE or #full < #queues) then
-    require("lib.fates").keep(state.prefix, options.d, options.w, fate)
+    require("lib.fates").keep(state.prefix, options.d, options.w, fate, state.now_ms)
   end
   return full == NONE and fate or nil, full
 end

@@ -43,10 +43,13 @@ function M.run(prefix, verb, look, source, destination, items)
     if is_full then
       break
     end
-    if origin.traits.trace then
-      require("lib.trace").entries(prefix, source, { item.entry[1] }, verb == "move" and "moved" or "copied", destination)
+    if origin.traits.trace and verb == "move" then
+      require("lib.trace").entries(prefix, source, { item.entry[1] }, "moved", destination)
     end
     arrivals.put(state, target, fields[2], fields[4], options_of(look, item, target, state.now_ms))
+    if origin.traits.trace and verb == "copy" then -- after it, since it begins with a write that is never refused
+      require("lib.trace").entries(prefix, source, { item.entry[1] }, "copied", destination)
+    end
     if verb == "move" then
       arrivals.take_out(state, origin, item.entry, item.owner ~= nil)
     end

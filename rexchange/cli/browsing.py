@@ -80,7 +80,8 @@ def browse(
     for message in found:
         _print(run, message, body=body)
     if not found:
-        run.note(f"no such message is in queue {queue!r}")
+        filtered = id or header or message_id or min_deliveries or after or state != "all"
+        run.note(f"no such message is in queue {queue!r}" if filtered else f"queue {queue!r} is empty")
         raise typer.Exit(ExitCode.NOTHING)
 
 

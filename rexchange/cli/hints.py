@@ -18,7 +18,7 @@ def hint(error: errors.RexchangeError) -> str:
     if isinstance(error, errors.BrokerConnectionError):
         return _connection(error)
     if isinstance(error, errors.PublishRefused) and error.limit != "memory":
-        return "--wait SECONDS waits for room"
+        return "publish --wait SECONDS waits for room, so long at most"
     if isinstance(error, errors.Unroutable):
         return "`rexchange route EXCHANGE KEY` shows where a message would go"
     if isinstance(error, errors.AccessRefused) and error.kind == "vhost":

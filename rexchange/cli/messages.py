@@ -143,7 +143,7 @@ def consume(  # noqa: PLR0913 - each has a default
 
 
 def purge(run: Run, queue: QUEUE) -> None:
-    """Throw away all messages that are ready in a queue.
+    """Throw away all messages of a queue that are ready, or wait to be tried again.
 
     Unacked ones stay with their consumers.
 

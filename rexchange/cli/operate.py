@@ -70,6 +70,7 @@ def reap(
         "sessions": done.sessions,
         "queues": done.queues,
         "given_back": done.given_back,
+        "routed": done.routed,
         "next_s": None if done.next_ms is None else done.next_ms / 1000,
     }
     if not wait and not done.sessions:
@@ -77,7 +78,8 @@ def reap(
     later = "nothing is planned" if done.next_ms is None else f"the next visit is due in {done.next_ms / 1000:.1f} s"
     run.show(
         data,
-        f"{count(done.given_back, 'message')} given back, {count(done.sessions, 'dead session')} ended, "
+        f"{count(done.given_back, 'message')} given back, {count(done.routed, 'scheduled message')} routed, "
+        f"{count(done.sessions, 'dead session')} ended, "
         f"{count(done.queues, 'queue')} visited; {later}",
     )
 

@@ -34,15 +34,21 @@ DELAY = Annotated[
 ]
 AT = Annotated[
     str | None,
-    typer.Option("--at", help="It is routed at this time, such as 2030-01-31T12:00:00.", metavar="TIME"),
+    typer.Option(
+        "--at",
+        help="It is routed at this time, such as 2035-01-31T12:00+01:00 (no zone: this machine's).",
+        metavar="TIME",
+    ),
 ]
 DEDUP_KEY = Annotated[
     str | None,
-    typer.Option("--dedup-key", help="Publish it once: not where one with this key was before.", metavar="KEY"),
+    typer.Option("--dedup-key", help="Publish it once: not if one with this key was published before.", metavar="KEY"),
 ]
 DEDUP_WINDOW = Annotated[
-    float, typer.Option("--dedup-window", help="For so long a --dedup-key is known.", metavar="SECONDS", min=0.001)
+    float | None,
+    typer.Option("--dedup-window", help="For so long a --dedup-key is known (an hour).", metavar="SECONDS", min=0.001),
 ]
+_WINDOW = 3600.0
 WAIT = Annotated[
     float | None,
     typer.Option("--wait", help="Wait for room so long where it is full.", metavar="SECONDS", min=0),
@@ -77,7 +83,7 @@ def publish(  # noqa: PLR0913 - each has a default
     delay: DELAY = None,
     at: AT = None,
     dedup_key: DEDUP_KEY = None,
-    dedup_window: DEDUP_WINDOW = 3600.0,
+    dedup_window: DEDUP_WINDOW = None,
     wait: WAIT = None,
 ) -> None:
     """Publish a message, or with --lines one for each line of a file.
@@ -88,6 +94,10 @@ def publish(  # noqa: PLR0913 - each has a default
     """
     if [body, file, lines].count(None) != 2:  # noqa: PLR2004 - of three, two are not given
         raise typer.BadParameter(_which_body(exchange, key, none=body is None and file is None and lines is None))
+    if dedup_window is not None and dedup_key is None:
+        raise typer.BadParameter("give --dedup-key too: it says what is the same", param_hint="'--dedup-window'")
+    if delay is not None and at is not None:
+        raise typer.BadParameter("give either --delay or --at", param_hint="'--at'")
     if lines is not None and dedup_key is not None:
         raise typer.BadParameter("not with --lines: all but the first would be dropped", param_hint="'--dedup-key'")
     if lines is not None and str(lines) != "-" and not lines.exists():
@@ -100,15 +110,21 @@ def publish(  # noqa: PLR0913 - each has a default
         **message_properties(property, expiration, priority),
         "delay": None if delay is None else timedelta(seconds=delay),
         "at": None if at is None else values.instant("--at", at),
-        **({} if dedup_key is None else {"dedup_key": dedup_key, "dedup_window": timedelta(seconds=dedup_window)}),
+        **(
+            {}
+            if dedup_key is None
+            else {"dedup_key": dedup_key, "dedup_window": timedelta(seconds=dedup_window or _WINDOW)}
+        ),
     }
     with run.broker() as broker:
         if lines is not None:
             _publish_lines(run, broker, lines, common, wait)
             return
         (receipt,) = broker.publish_many([_message(read_body(body, file), common)], wait=wait)
+        waits = receipt.schedule_id and not receipt.duplicate
+        nowhere = bool(waits) and not broker.route(exchange, key, common["headers"])
     if receipt.schedule_id or receipt.duplicate:
-        _report_special(run, receipt)
+        _report_special(run, receipt, nowhere=nowhere)
     else:
         _report(run, 1, receipt, receipt == 0)
 
@@ -148,7 +164,7 @@ def _message(body: bytes, common: dict[str, Any]) -> Message:
     return Message(body, **common)
 
 
-def _report_special(run: Run, receipt: Receipt) -> None:
+def _report_special(run: Run, receipt: Receipt, *, nowhere: bool) -> None:
     """Tell of one that waits for its time, or was published before."""
     from rexchange.cli.output import count
 
@@ -159,6 +175,8 @@ def _report_special(run: Run, receipt: Receipt) -> None:
         run.show(data, f"published nothing: one with this key was published before, and {where}")
     else:
         run.show(data, f"published 1 message, which {where} (rexchange cancel {receipt.schedule_id})")
+        if nowhere and not run.json:
+            run.note("note: by now no queue would get it (--mandatory makes this an error)")
 
 
 def _report(run: Run, published: int, reached: int, unroutable: int) -> None:

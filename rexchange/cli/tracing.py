@@ -63,7 +63,11 @@ def off(
     Example: [bold]rexchange trace off[/bold]
     """
     with run.broker() as broker:
+        known = trace is None or trace in [each.id for each in broker.traces()]
         broker.untrace(trace)
+    if not known:
+        run.show({"trace": trace}, f"there was no trace {trace!r}: `rexchange trace list` shows what is traced")
+        return
     run.show({"trace": trace}, "nothing is traced any more" if trace is None else f"trace {trace!r} is off")
 
 

@@ -15,7 +15,7 @@ from rexchange.cli.topology import NAME, typed
 from rexchange.cli.values import ARGUMENTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from rexchange import Change
 
@@ -66,6 +66,7 @@ def update_queue(
     with run.broker() as broker:
         changed = broker.update_queue(name, arguments=arguments, **given)
     _show(run, "queue", name, changed)
+    _note_what_was_not_there(run, arguments, changed)
 
 
 @command(_update, "exchange")
@@ -91,6 +92,7 @@ def update_exchange(
             name, alternate_exchange=... if alternate is None else alternate, arguments=arguments
         )
     _show(run, "exchange", name, changed)
+    _note_what_was_not_there(run, arguments, changed)
 
 
 def _arguments(argument: list[str] | None, remove: list[str] | None) -> dict[str, Any]:
@@ -111,6 +113,13 @@ def _show(run: Run, kind: str, name: str, changed: list[Change]) -> None:
     table = [grid(("argument", "before", "after"), rows)] if rows else []
     said = f"{count(len(rows), 'argument')} of {kind} {name!r} changed" if rows else f"{kind} {name!r} is as it was"
     run.show({kind: name, "changes": plain(changed)}, *table, said)
+
+
+def _note_what_was_not_there(run: Run, arguments: Mapping[str, Any], changed: list[Change]) -> None:
+    gone = {each.argument for each in changed}
+    missing = [argument for argument, value in arguments.items() if value is None and argument not in gone]
+    if missing:
+        run.note(f"note: there was no {', '.join(missing)} to take away")
 
 
 def _shown(value: object) -> str:

@@ -91,7 +91,8 @@ class PublishRefused(PublishError):
         names = ", ".join(map(repr, queues[:_SHOWN_MESSAGES])) + (", ..." if len(queues) > _SHOWN_MESSAGES else "")
         kept = " (other queues keep what they got: see counts)" if any(counts) else ""
         which = "1 message" if messages == 1 else f"{messages} messages"
-        return cls(f"full, and refused {which}: {names}{kept}", refused=refused, counts=counts, limit="queue")
+        who = f"queue {names} is" if len(queues) == 1 else f"queues {names} are"
+        return cls(f"{who} full and refused {which}{kept}", refused=refused, counts=counts, limit="queue")
 
 
 class DeliveryError(RexchangeError):

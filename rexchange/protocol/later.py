@@ -94,9 +94,10 @@ def _read(number: bytes, epoch: str, due_ms: int, parcel: bytes) -> Scheduled:
     while at < len(parcel):
         part, at = read_netstring(parcel, at, _WHAT)
         parts.append(part)
-    if len(parts) != {b"s": 2, b"q": 3, b"": _BY_EXCHANGE}[kind]:
+    first = {b"s": 0, b"q": 1, b"": _BY_EXCHANGE - 2}[kind]
+    if not first + 2 <= len(parts) <= first + 2 + (kind == b"s"):
         raise corrupt(_WHAT, parcel)
-    exchange, key, properties, headers = decode_envelope(parts[-2])
+    exchange, key, properties, headers = decode_envelope(parts[first])
     return Scheduled(
         f"{number.decode()}.{epoch}",
         time_of(due_ms),
@@ -104,7 +105,7 @@ def _read(number: bytes, epoch: str, due_ms: int, parcel: bytes) -> Scheduled:
         key,
         decode_table(headers),
         decode_properties(properties),
-        parts[-1],
+        parts[first + 1],
         parts[0].decode() if kind == b"q" else "",
     )
 

@@ -129,7 +129,7 @@ def _full(text: bytes) -> PublishRefused:
         index, at = read_netstring(text, at, what)
         queue, at = read_netstring(text, at, what)
         refused.append((int(index), queue.decode()))
-    return PublishRefused.by_full_queues([int(count) for count in counts.split(b",")], refused)
+    return PublishRefused.by_full_queues([receipt.read(count) for count in counts.split(b",")], refused)
 
 
 def route(exchange: str, routing_key: str, headers: Table | None) -> Call[list[str]]:

@@ -217,6 +217,23 @@ def test_loading_is_waited_for(make: Make, proxy: Proxy) -> None:
 # --- memory
 
 
+def test_a_full_server_refuses_also_where_the_vhost_has_a_limit_or_a_key_is_given(mortal: Server) -> None:
+    options: dict[str, Any] = {**SHORT, "vhost": "v"}
+    key: dict[str, Any] = {"dedup_key": "k", "dedup_window": timedelta(milliseconds=1)}
+    with Broker(mortal.url, **options) as broker, mortal.client() as client:
+        broker.declare_queue("q")
+        broker.set_vhost_limit(1000)
+        broker.publish(b"1", routing_key="nowhere", **key)
+        for _ in full(client):
+            for group in ([{"routing_key": "q"}], [{"routing_key": "nowhere", **key}, {"routing_key": "q"}]):
+                with pytest.raises(PublishRefused, match="memory is full"):
+                    broker.publish_many([Message(b"2", **each) for each in group])
+            with pytest.raises(PublishRefused, match="memory is full"), broker.transaction() as tx:
+                tx.publish(b"2", routing_key="q")
+            assert broker.vhost_limit().messages == 1000
+        assert messages(broker, "q") == []
+
+
 def test_a_publisher_may_wait_until_there_is_memory(mortal: Server) -> None:
     options: dict[str, Any] = {**SHORT, "vhost": "v"}
     with Broker(mortal.url, **options) as broker, mortal.client() as client, ThreadPoolExecutor() as pool:

@@ -119,12 +119,12 @@ def test_unroutable_lists_all_and_shows_the_first_few() -> None:
 
 def test_full_queues_are_named_with_how_many_messages_they_refused() -> None:
     error = errors.PublishRefused.by_full_queues([0], [(0, "orders")])
-    assert str(error) == "full, and refused 1 message: 'orders'"
+    assert str(error) == "queue 'orders' is full and refused 1 message"
     assert (error.counts, error.refused) == ([0], [(0, "orders")])
     refused = [(0, "b"), (1, "b"), (1, "a"), *((2, f"q{at}") for at in range(5))]
     error = errors.PublishRefused.by_full_queues([0, 2, 0], refused)
     assert str(error) == (
-        "full, and refused 3 messages: 'a', 'b', 'q0', 'q1', 'q2', ... (other queues keep what they got: see counts)"
+        "queues 'a', 'b', 'q0', 'q1', 'q2', ... are full and refused 3 messages (other queues keep what they got: see counts)"
     )
     assert (error.counts, error.refused) == ([0, 2, 0], refused)
     plain = errors.PublishRefused("memory is full")

@@ -118,6 +118,20 @@ async def test_what_a_full_queue_refused_leaves_its_key_free(broker: AsyncBroker
     assert await bodies(broker, "full") == [b"2"]
 
 
+async def test_one_that_waited_and_was_cancelled_leaves_its_key_free(broker: AsyncBroker, clock: Clock) -> None:
+    first = await broker.publish(once(b"1", delay=timedelta(seconds=30)))
+    assert [each.body for each in await broker.scheduled()] == [b"1"]
+    await broker.cancel_scheduled(first.schedule_id)
+
+    second = await broker.publish(once(b"2", delay=timedelta(seconds=30)))
+
+    assert not second.duplicate
+    clock.advance(30)
+    await broker.reap()
+    assert await bodies(broker) == [b"2"]
+    assert (await broker.publish(once(b"3"))).duplicate
+
+
 async def test_old_keys_are_forgotten(broker: AsyncBroker, clock: Clock, ask: Bare, keys: Keys) -> None:
     await broker.publish_many([once(b"", f"old {number}") for number in range(150)])
     clock.advance(60)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from rexchange import AsyncBroker, Message
-from rexchange.errors import BrokerConnectionError, InvalidArgument, NotFound, Unroutable
+from rexchange import AsyncBroker, Message, Receipt
+from rexchange.errors import BrokerConnectionError, InvalidArgument, NotFound, PublishRefused, Unroutable
 from rexchange.testing import async_drain, async_messages
 from tests.conformance.async_.support import Connect
 from tests.support.clock import Clock
@@ -183,6 +183,37 @@ async def test_a_queue_that_is_full_when_it_is_due_gets_it_later(broker: AsyncBr
     await broker.reap()
     assert (await bodies(broker), await bodies(broker, "full")) == ([b"second"], [b"second"])
     assert await broker.scheduled() == []
+
+
+async def test_what_a_full_queue_dead_letters_when_it_is_due_does_not_come_again(
+    broker: AsyncBroker, clock: Clock
+) -> None:
+    await broker.declare_queue("dead")
+    await broker.declare_queue(
+        "full", max_length=1, overflow="reject-publish-dlx", dead_letter_exchange="", dead_letter_routing_key="dead"
+    )
+    await broker.publish(b"first", routing_key="full")
+    await broker.publish(b"second", routing_key="full", delay=MINUTE)
+
+    clock.advance(60)
+    await broker.reap()
+    clock.advance(60)
+    await broker.reap()
+
+    assert (await bodies(broker, "full"), await bodies(broker, "dead")) == ([b"first"], [b"second"])
+    assert await broker.scheduled() == []
+
+
+async def test_who_is_refused_in_part_learns_the_schedule_of_the_rest(broker: AsyncBroker) -> None:
+    await broker.declare_queue("full", max_length=1, overflow="reject-publish")
+    await broker.publish(b"", routing_key="full")
+    with pytest.raises(PublishRefused) as caught:
+        await broker.publish_many([Message(b"1", routing_key="q", delay=MINUTE), Message(b"2", routing_key="full")])
+
+    first, second = caught.value.counts
+    assert isinstance(first, Receipt)
+    assert (first, second) == (0, 0)
+    assert [each.id for each in await broker.scheduled()] == [first.schedule_id]
 
 
 async def test_a_delay_of_nothing_is_none(broker: AsyncBroker) -> None:

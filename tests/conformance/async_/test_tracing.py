@@ -347,6 +347,18 @@ async def test_what_rabbitmq_has_not_is_told_too(broker: AsyncBroker) -> None:
     assert await broker.history(message_id="twice") == []
 
 
+async def test_what_is_published_in_a_transaction_or_waits_for_room_is_traced_by_its_key(broker: AsyncBroker) -> None:
+    await broker.declare_queue("q")
+    await broker.set_vhost_limit(10)
+    await broker.trace(routing_key="q")
+
+    async with broker.transaction() as tx:
+        tx.publish(b"1", routing_key="q")
+    await broker.publish(b"2", routing_key="q", wait=1)
+
+    assert await kinds(broker) == ["published", "routed"] * 2
+
+
 async def test_a_queue_declared_later_is_traced(broker: AsyncBroker) -> None:
     await broker.declare_queue("q")
     await broker.trace(queue="q")

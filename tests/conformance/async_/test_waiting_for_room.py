@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from rexchange import AsyncBroker, Blocked, Message
-from rexchange.errors import InvalidArgument, PublishRefused
+from rexchange.errors import CommandFailed, InvalidArgument, PublishRefused
 from rexchange.testing import async_drain, async_messages, async_wait_until
 from tests.conformance.async_.support import Background, Connect
 
@@ -109,7 +110,71 @@ async def test_what_a_consumer_has_room_for_is_not_in_the_queue(broker: AsyncBro
         await (await anext(consumer)).ack()
 
 
+async def test_one_that_comes_twice_in_a_group_needs_room_once(broker: AsyncBroker) -> None:
+    await broker.declare_queue("q", max_length=1, overflow="reject-publish")
+    once = Message(b"1", routing_key="q", dedup_key="k", dedup_window=timedelta(minutes=1))
+
+    assert await broker.publish_many([once, once], wait=0) == [1, 1]
+
+
+async def test_what_waits_for_its_time_needs_no_room_now(broker: AsyncBroker) -> None:
+    await broker.declare_queue("q", max_length=1)
+    await broker.publish(b"1", routing_key="q")
+
+    receipt = await broker.publish(b"2", routing_key="q", delay=timedelta(hours=1), wait=0)
+
+    assert receipt.schedule_id
+
+
 # --- the limit of a vhost
+
+
+async def test_a_limit_changes_nothing_for_who_publishes_to_a_full_queue(broker: AsyncBroker) -> None:
+    await broker.declare_queue("full", max_length=1, overflow="reject-publish")
+    await broker.declare_queue("other")
+    await broker.bind("full", "amq.fanout")
+    await broker.bind("other", "amq.fanout")
+    await broker.set_vhost_limit(100)
+    await broker.publish(b"1", routing_key="full")
+
+    with pytest.raises(PublishRefused) as caught:
+        await broker.publish(b"2", exchange="amq.fanout")
+
+    assert (caught.value.limit, caught.value.counts) == ("queue", [1])
+    assert await bodies(broker, "other") == [b"2"]
+
+
+async def test_what_waits_for_its_time_counts_as_one(broker: AsyncBroker) -> None:
+    await broker.declare_exchange("x", "x-delayed-message", arguments={"x-delayed-type": "fanout"})
+    for name in ("one", "two"):
+        await broker.declare_queue(name)
+        await broker.bind(name, "amq.fanout")
+    await broker.set_vhost_limit(3)
+
+    await broker.publish(b"", exchange="x", headers={"x-delay": 60_000})
+    await broker.publish(b"", exchange="amq.fanout", delay=timedelta(hours=1))
+    await broker.publish(b"", exchange="amq.headers", delay=timedelta(hours=1))
+
+    assert (await broker.vhost_limit()).held == 3
+    for exchange, more in (("x", {"headers": {"x-delay": 60_000}}), ("amq.headers", {"delay": timedelta(hours=1)})):
+        options: Any = more
+        with pytest.raises(PublishRefused):
+            await broker.publish(b"", exchange=exchange, **options)
+
+
+async def test_a_transaction_that_was_not_done_counts_for_nothing(broker: AsyncBroker) -> None:
+    await broker.declare_queue("q")
+    await broker.set_vhost_limit(2)
+    for _ in range(3):
+        with pytest.raises(CommandFailed):  # noqa: PT012 - the end of the block raises
+            async with broker.transaction() as tx:
+                tx.redis.execute_command("NO.SUCH.COMMAND")
+                tx.publish(b"1", routing_key="q")
+
+    assert await broker.publish_many([Message(b"2", routing_key="q")] * 2) == [1, 1]
+    with pytest.raises(PublishRefused):
+        async with broker.transaction() as tx:
+            tx.publish(b"3", routing_key="q")
 
 
 async def test_a_vhost_takes_no_more_than_its_limit(broker: AsyncBroker) -> None:

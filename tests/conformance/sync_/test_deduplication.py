@@ -119,6 +119,20 @@ def test_what_a_full_queue_refused_leaves_its_key_free(broker: Broker) -> None:
     assert bodies(broker, "full") == [b"2"]
 
 
+def test_one_that_waited_and_was_cancelled_leaves_its_key_free(broker: Broker, clock: Clock) -> None:
+    first = broker.publish(once(b"1", delay=timedelta(seconds=30)))
+    assert [each.body for each in broker.scheduled()] == [b"1"]
+    broker.cancel_scheduled(first.schedule_id)
+
+    second = broker.publish(once(b"2", delay=timedelta(seconds=30)))
+
+    assert not second.duplicate
+    clock.advance(30)
+    broker.reap()
+    assert bodies(broker) == [b"2"]
+    assert (broker.publish(once(b"3"))).duplicate
+
+
 def test_old_keys_are_forgotten(broker: Broker, clock: Clock, ask: Bare, keys: Keys) -> None:
     broker.publish_many([once(b"", f"old {number}") for number in range(150)])
     clock.advance(60)

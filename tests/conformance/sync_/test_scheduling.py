@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from rexchange import Broker, Message
-from rexchange.errors import BrokerConnectionError, InvalidArgument, NotFound, Unroutable
+from rexchange import Broker, Message, Receipt
+from rexchange.errors import BrokerConnectionError, InvalidArgument, NotFound, PublishRefused, Unroutable
 from rexchange.testing import drain, messages
 from tests.conformance.sync_.support import Connect
 from tests.support.clock import Clock
@@ -184,6 +184,35 @@ def test_a_queue_that_is_full_when_it_is_due_gets_it_later(broker: Broker, clock
     broker.reap()
     assert (bodies(broker), bodies(broker, "full")) == ([b"second"], [b"second"])
     assert broker.scheduled() == []
+
+
+def test_what_a_full_queue_dead_letters_when_it_is_due_does_not_come_again(broker: Broker, clock: Clock) -> None:
+    broker.declare_queue("dead")
+    broker.declare_queue(
+        "full", max_length=1, overflow="reject-publish-dlx", dead_letter_exchange="", dead_letter_routing_key="dead"
+    )
+    broker.publish(b"first", routing_key="full")
+    broker.publish(b"second", routing_key="full", delay=MINUTE)
+
+    clock.advance(60)
+    broker.reap()
+    clock.advance(60)
+    broker.reap()
+
+    assert (bodies(broker, "full"), bodies(broker, "dead")) == ([b"first"], [b"second"])
+    assert broker.scheduled() == []
+
+
+def test_who_is_refused_in_part_learns_the_schedule_of_the_rest(broker: Broker) -> None:
+    broker.declare_queue("full", max_length=1, overflow="reject-publish")
+    broker.publish(b"", routing_key="full")
+    with pytest.raises(PublishRefused) as caught:
+        broker.publish_many([Message(b"1", routing_key="q", delay=MINUTE), Message(b"2", routing_key="full")])
+
+    first, second = caught.value.counts
+    assert isinstance(first, Receipt)
+    assert (first, second) == (0, 0)
+    assert [each.id for each in broker.scheduled()] == [first.schedule_id]
 
 
 def test_a_delay_of_nothing_is_none(broker: Broker) -> None:

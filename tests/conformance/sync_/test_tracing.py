@@ -348,6 +348,18 @@ def test_what_rabbitmq_has_not_is_told_too(broker: Broker) -> None:
     assert broker.history(message_id="twice") == []
 
 
+def test_what_is_published_in_a_transaction_or_waits_for_room_is_traced_by_its_key(broker: Broker) -> None:
+    broker.declare_queue("q")
+    broker.set_vhost_limit(10)
+    broker.trace(routing_key="q")
+
+    with broker.transaction() as tx:
+        tx.publish(b"1", routing_key="q")
+    broker.publish(b"2", routing_key="q", wait=1)
+
+    assert kinds(broker) == ["published", "routed"] * 2
+
+
 def test_a_queue_declared_later_is_traced(broker: Broker) -> None:
     broker.declare_queue("q")
     broker.trace(queue="q")

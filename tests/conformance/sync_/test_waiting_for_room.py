@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from rexchange import Blocked, Broker, Message
-from rexchange.errors import InvalidArgument, PublishRefused
+from rexchange.errors import CommandFailed, InvalidArgument, PublishRefused
 from rexchange.testing import drain, messages, wait_until
 from tests.conformance.sync_.support import Background, Connect
 
@@ -110,7 +111,71 @@ def test_what_a_consumer_has_room_for_is_not_in_the_queue(broker: Broker) -> Non
         (next(consumer)).ack()
 
 
+def test_one_that_comes_twice_in_a_group_needs_room_once(broker: Broker) -> None:
+    broker.declare_queue("q", max_length=1, overflow="reject-publish")
+    once = Message(b"1", routing_key="q", dedup_key="k", dedup_window=timedelta(minutes=1))
+
+    assert broker.publish_many([once, once], wait=0) == [1, 1]
+
+
+def test_what_waits_for_its_time_needs_no_room_now(broker: Broker) -> None:
+    broker.declare_queue("q", max_length=1)
+    broker.publish(b"1", routing_key="q")
+
+    receipt = broker.publish(b"2", routing_key="q", delay=timedelta(hours=1), wait=0)
+
+    assert receipt.schedule_id
+
+
 # --- the limit of a vhost
+
+
+def test_a_limit_changes_nothing_for_who_publishes_to_a_full_queue(broker: Broker) -> None:
+    broker.declare_queue("full", max_length=1, overflow="reject-publish")
+    broker.declare_queue("other")
+    broker.bind("full", "amq.fanout")
+    broker.bind("other", "amq.fanout")
+    broker.set_vhost_limit(100)
+    broker.publish(b"1", routing_key="full")
+
+    with pytest.raises(PublishRefused) as caught:
+        broker.publish(b"2", exchange="amq.fanout")
+
+    assert (caught.value.limit, caught.value.counts) == ("queue", [1])
+    assert bodies(broker, "other") == [b"2"]
+
+
+def test_what_waits_for_its_time_counts_as_one(broker: Broker) -> None:
+    broker.declare_exchange("x", "x-delayed-message", arguments={"x-delayed-type": "fanout"})
+    for name in ("one", "two"):
+        broker.declare_queue(name)
+        broker.bind(name, "amq.fanout")
+    broker.set_vhost_limit(3)
+
+    broker.publish(b"", exchange="x", headers={"x-delay": 60_000})
+    broker.publish(b"", exchange="amq.fanout", delay=timedelta(hours=1))
+    broker.publish(b"", exchange="amq.headers", delay=timedelta(hours=1))
+
+    assert (broker.vhost_limit()).held == 3
+    for exchange, more in (("x", {"headers": {"x-delay": 60_000}}), ("amq.headers", {"delay": timedelta(hours=1)})):
+        options: Any = more
+        with pytest.raises(PublishRefused):
+            broker.publish(b"", exchange=exchange, **options)
+
+
+def test_a_transaction_that_was_not_done_counts_for_nothing(broker: Broker) -> None:
+    broker.declare_queue("q")
+    broker.set_vhost_limit(2)
+    for _ in range(3):
+        with pytest.raises(CommandFailed):  # noqa: PT012 - the end of the block raises
+            with broker.transaction() as tx:
+                tx.redis.execute_command("NO.SUCH.COMMAND")
+                tx.publish(b"1", routing_key="q")
+
+    assert broker.publish_many([Message(b"2", routing_key="q")] * 2) == [1, 1]
+    with pytest.raises(PublishRefused):
+        with broker.transaction() as tx:
+            tx.publish(b"3", routing_key="q")
 
 
 def test_a_vhost_takes_no_more_than_its_limit(broker: Broker) -> None:
