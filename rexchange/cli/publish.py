@@ -110,11 +110,8 @@ def publish(  # noqa: PLR0913 - each has a default
         **message_properties(property, expiration, priority),
         "delay": None if delay is None else timedelta(seconds=delay),
         "at": None if at is None else values.instant("--at", at),
-        **(
-            {}
-            if dedup_key is None
-            else {"dedup_key": dedup_key, "dedup_window": timedelta(seconds=dedup_window or _WINDOW)}
-        ),
+        "dedup_key": dedup_key,
+        "dedup_window": None if dedup_key is None else timedelta(seconds=dedup_window or _WINDOW),
     }
     with run.broker() as broker:
         if lines is not None:

@@ -23,7 +23,7 @@ TOO_MUCH = (
 )  # fmt: skip
 TOO_MUCH_FOR_A_PUBLISHER = (
     "XREADGROUP GROUP g c STREAMS rx:{/}:stream:q >", "XREAD STREAMS rx:{/}:stream:q 0",
-    "XGROUP CREATE rx:{/}:stream:q h 0", "HSCAN rx:{/}:queues 0", "CLIENT ID",
+    "XGROUP CREATE rx:{/}:stream:q h 0", "SMEMBERS rx:{/}:inbound:q:q", "CLIENT ID",
 )  # fmt: skip
 FILE = Path(__file__).parents[2] / "docs" / "rexchange.acl"
 

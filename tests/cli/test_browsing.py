@@ -77,7 +77,7 @@ def test_browse_chooses(cli: Cli, broker: Broker) -> None:
 
 def test_browse_says_where_there_is_nothing(cli: Cli) -> None:
     done = cli("browse", "dlq")
-    assert (done.code, done.out, done.err) == (3, "", "no such message is in queue 'dlq'\n")
+    assert (done.code, done.out, done.err) == (3, "", "queue 'dlq' is empty\n")
     done = cli("browse", "nowhere")
     assert done.code == 1
     assert "no such queue" in done.err

@@ -124,7 +124,8 @@ def test_full_queues_are_named_with_how_many_messages_they_refused() -> None:
     refused = [(0, "b"), (1, "b"), (1, "a"), *((2, f"q{at}") for at in range(5))]
     error = errors.PublishRefused.by_full_queues([0, 2, 0], refused)
     assert str(error) == (
-        "queues 'a', 'b', 'q0', 'q1', 'q2', ... are full and refused 3 messages (other queues keep what they got: see counts)"
+        "queues 'a', 'b', 'q0', 'q1', 'q2', ... are full and refused 3 messages"
+        " (other queues keep what they got: see counts)"
     )
     assert (error.counts, error.refused) == ([0, 2, 0], refused)
     plain = errors.PublishRefused("memory is full")
