@@ -25,7 +25,7 @@ $(READY): pyproject.toml
 demo: $(READY) ## a broker, a queue, a dead consumer: what rexchange does, with no server to install
 	@$(BIN)/rexchange demo
 
-test: $(READY) ## the quick tests, on an embedded Valkey and on fakeredis (under two minutes)
+test: $(READY) ## the quick tests, on an embedded Valkey and on fakeredis (about two minutes)
 	@echo "== quick tests (make check runs them all)"
 	@$(BIN)/python -m pytest -q -n $(WORKERS) -m "not slow and not thorough and not chaos and not redis and not differential"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,12 +22,9 @@ QUICK = {"async_": "memory", "sync_": "embedded"}
 #: The real server of each colour, besides the fake one: what is the server's own shows in one colour as in the other.
 #: REXCHANGE_TEST_EVERYWHERE=1 runs all on all.
 REAL = {"async_": "redis", "sync_": "embedded"}
-#: Where fakeredis takes longest: the quick tests run these on the real server alone.
-LONG_ON_MEMORY = (
-    *("test_plugins.py", "test_streams.py", "test_turns.py", "test_retries.py", "test_move.py", "test_queue_counts.py"),
-    *("test_transactions.py", "test_transactions_failures.py", "test_tracing.py", "test_traces.py", "test_applying.py"),
-    *("test_changing.py", "test_browse.py", "test_delete_message.py", "test_scheduling.py", "test_deduplication.py"),
-    "test_waiting_for_room.py",
+#: What the quick tests run on fakeredis, too: the rest of it is made of the same scripts, and takes long there.
+QUICK_ON_MEMORY = re.compile(
+    r"test_(publish|consume|settle|get|routing|routing_topic|bindings|messages|auto_ack|failures|cc|give_back)\.py"
 )
 HERE = Path(__file__).parent
 
@@ -45,7 +43,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         colour = item.path.parent.name
         if kind not in ("memory", REAL[colour]) and REAL[colour] in there and not everywhere:
             others.append(item)
-        if (kind == "memory" and item.path.name in LONG_ON_MEMORY) or kind != QUICK[colour]:
+        is_long = kind == "memory" and QUICK_ON_MEMORY.fullmatch(item.path.name) is None
+        if is_long or kind != QUICK[colour]:
             item.add_marker(pytest.mark.thorough)
     if others:
         config.hook.pytest_deselected(items=others)

@@ -236,6 +236,7 @@ def machine(url: str) -> Iterator[type[Machine]]:
     forget(url.removeprefix("memory://"))
 
 
+@pytest.mark.slow
 def test_any_order_of_operations_leaves_what_the_model_holds(machine: type[Machine]) -> None:
     run_state_machine_as_test(
         machine,

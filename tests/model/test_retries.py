@@ -286,6 +286,7 @@ def machine(tmp_path: Path, url: str) -> Iterator[type[Machine]]:
     forget(url.removeprefix("memory://"))
 
 
+@pytest.mark.slow
 def test_any_order_of_retries_leaves_what_the_model_holds(machine: type[Machine]) -> None:
     run_state_machine_as_test(
         machine,

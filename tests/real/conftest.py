@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 from rexchange import Broker
 from tests.support import servers
 
+HERE = Path(__file__).parent
 REAL = "redis" if "redis" in servers.available() else "embedded"
 
 
@@ -29,3 +31,10 @@ def open_broker(url: str, vhost: str) -> Iterator[Callable[[str], Broker]]:
     for key in bare.keys(b"rx:{%s " % vhost.encode()):
         bare("UNLINK", key)
     bare.close()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave them out of the quick tests."""
+    for item in items:
+        if item.path.parent == HERE:
+            item.add_marker(pytest.mark.slow)
