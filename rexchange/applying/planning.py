@@ -182,7 +182,9 @@ class _Worker:
             if value is None:
                 gone = end in (self._exchanges if end_kind == "exchange" else self._queues)
                 where = (
-                    "in the topology, and pruning deletes the one that is there" if gone else "in the topology or there"
+                    "in the topology, and pruning deletes the one that is there"
+                    if gone
+                    else "in the topology or in the vhost"
                 )
                 self._wrong(binding, f"no {end_kind} {end!r} {where}: add it")
             elif isinstance(value, Queue) and value.exclusive:

@@ -13,7 +13,7 @@ from rexchange.cli.run import ExitCode, Run, command
 from rexchange.cli.values import HEADERS
 
 if TYPE_CHECKING:
-    from rexchange import BrowsedMessage
+    from rexchange import Broker, BrowsedMessage
     from rexchange.protocol.browse import Wanted
 
 SOURCE = Annotated[str, typer.Argument(help="The queue to take from.", show_default=False)]
@@ -134,8 +134,24 @@ def _transfer(
     with run.broker() as broker:
         work = broker.move if done == "moved" else broker.copy
         number = work(source, destination, limit=limit, ids=ids or None, headers=headers)
+        passed_over = [] if not ids or number == len(ids) else _why_not(broker, source, ids, done)
     data = {"source": source, "destination": destination, "messages": number}
     run.show(data, f"{count(number, 'message')} {done} from queue {source!r} to {destination!r}")
+    for words in passed_over:
+        run.note(words)
+
+
+def _why_not(broker: Broker, queue: str, ids: list[str], done: str) -> list[str]:
+    """Say why messages that were named did not go."""
+    found = {each: broker.peek(queue, each) for each in ids}
+    held = [message for message in found.values() if message is not None and message.state != "ready"]
+    words = [
+        f"{each.id} is {each.state}{f', {each.consumer} has it' if each.consumer else ''}: it was not {done}"
+        for each in held
+    ]
+    if done == "copied":
+        words += [f"{each} is not in queue {queue!r}" for each, message in found.items() if message is None]
+    return words
 
 
 def _print(run: Run, message: BrowsedMessage, *, body: bool) -> None:

@@ -124,6 +124,8 @@ def export(
 def _export_topology(run: Run, file: Path | None) -> None:
     from rexchange.applying import dump
 
+    if file is not None and file.suffix.lower() in (".yaml", ".yml", ".json"):
+        raise typer.BadParameter(f"{str(file)!r}: it is written as TOML: name it .toml", param_hint="'FILE'")
     with run.broker() as broker:
         found = broker.topology()
     text = dump(found)

@@ -99,7 +99,7 @@ def limit_vhost(
         str | None, typer.Argument(help="Messages in all its queues together, or none.", show_default=False)
     ] = None,
 ) -> None:
-    """Show how many messages the vhost may hold, or say it; publishers are refused then, or wait (--wait).
+    """Show how many messages the vhost may hold, or set it; publishers are refused then, or wait (--wait).
 
     Example: [bold]rexchange vhost limit 1000000[/bold]
     """

@@ -42,12 +42,14 @@ def on(
     ] = "1h",
     keep: Annotated[int, typer.Option("--keep", help="Keep so many events, the newest.")] = 10_000,
 ) -> None:
-    """Trace messages that come from now on. All that is given must hold of them.
+    """Trace messages that come from now on: of a queue, a routing key, an exchange, or of all that is given together.
 
     Example: [bold]rexchange trace on --queue mail --for 10m[/bold]
     """
     from rexchange.cli.output import plain
 
+    if queue is None and key is None and exchange is None:
+        raise typer.BadParameter("give --queue, --key or --exchange: what is to be traced", param_hint="'--queue'")
     with run.broker() as broker:
         trace = broker.trace(queue=queue, routing_key=key, exchange=exchange, keep=keep, for_=_span(span))
     run.show(plain(trace), f"trace {trace.id} is on: {_what(trace)}, until {_local(trace)}")

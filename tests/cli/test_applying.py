@@ -209,3 +209,13 @@ def test_an_exchanges_declare_hints_too(cli: Cli) -> None:
     done = cli("declare", "exchange", "events", "--alternate", "b")
     assert "hint: `rexchange update exchange events --alternate b` changes it" in done.err
     assert "hint" not in cli("declare", "exchange", "events", "topic").err
+
+
+def test_what_is_not_there_to_take_away_is_told(cli: Cli, broker: Broker) -> None:
+    broker.declare_queue("mail", max_length=5)
+    done = cli.ok("update", "queue", "mail", "--remove", "x-foo", "--remove", "max-length")
+    assert done.err == "note: there was no x-foo to take away\n"
+
+
+def test_a_topology_is_written_as_toml_and_nothing_else(cli: Cli, tmp_path: Path) -> None:
+    assert cli("export", str(tmp_path / "t.yaml"), "--topology").code == 2

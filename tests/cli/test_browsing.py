@@ -137,3 +137,17 @@ def test_list_unacked(cli: Cli, broker: Broker) -> None:
     assert set(found[0]) == {"id", "queue", "consumer", "client", "session", "age", "left", "delivery_count"}
     assert len(cli.ok("list", "unacked", "work", "-n", "1", "--json").json) == 1
     assert "wanted 'age' or 'deliveries'" in cli("list", "unacked", "work", "--by", "size").err
+
+
+def test_a_message_that_was_named_and_did_not_go_says_why(cli: Cli, broker: Broker) -> None:
+    held = broker.get("dlq", auto_ack=False)
+    if held is None:
+        broker.publish(b"held", routing_key="dlq")
+        held = broker.get("dlq", auto_ack=False)
+    assert held is not None
+    (message,) = broker.browse("dlq", state="unacked")
+    done = cli.ok("move", "dlq", "work", "--id", message.id)
+    assert done.out == "0 messages moved from queue 'dlq' to 'work'\n"
+    assert done.err == f"{message.id} is unacked, amq.get.dlq has it: it was not moved\n"
+    done = cli.ok("copy", "dlq", "work", "--id", "1-0")
+    assert done.err == "1-0 is not in queue 'dlq'\n"

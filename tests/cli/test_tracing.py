@@ -81,3 +81,10 @@ def test_what_is_no_trace_is_refused(cli: Cli, args: tuple[str, ...], code: int,
 def test_history_wants_one_of_two(cli: Cli) -> None:
     assert cli("history").code == 2
     assert cli("history", "1", "--message-id", "m").code == 2
+
+
+def test_what_is_wrong_with_a_trace_is_told(cli: Cli) -> None:
+    wrong = cli("trace", "on")
+    assert wrong.code == 2
+    assert "--queue, --key or --exchange" in wrong.err
+    assert "there was no trace 'nosuch'" in cli.ok("trace", "off", "nosuch").out

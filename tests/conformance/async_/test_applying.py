@@ -303,9 +303,9 @@ async def test_bindings_without_their_ends_are_told(broker: AsyncBroker, tmp_pat
         await broker.apply(path)
     assert str(caught.value) == (
         f"{path}: 4 problems\n"
-        "- line 1: binding no -> there: no exchange 'no' in the topology or there: add it\n"
-        "- line 4: binding amq.topic -> no: no queue 'no' in the topology or there: add it\n"
-        "- line 7: binding amq.topic -> no: no exchange 'no' in the topology or there: add it\n"
+        "- line 1: binding no -> there: no exchange 'no' in the topology or in the vhost: add it\n"
+        "- line 4: binding amq.topic -> no: no queue 'no' in the topology or in the vhost: add it\n"
+        "- line 7: binding amq.topic -> no: no exchange 'no' in the topology or in the vhost: add it\n"
         "- line 10: binding headers -> there: binding 'headers': x-match is 'some': give all, any, all-with-x or "
         "any-with-x"
     )
