@@ -3,6 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 WORKERS ?= 2
+QUICK := not slow and not thorough and not chaos and not redis and not differential
+# 1 where `make test` went before in the same folder (CI): then `make check` runs the other tests only.
+SPLIT ?=
 # Scenarios of `make differential`.
 N ?= 2000
 # What decides and does no I/O is covered to the last branch.
@@ -27,7 +30,8 @@ demo: $(READY) ## a broker, a queue, a dead consumer: what rexchange does, with 
 
 test: $(READY) ## the quick tests, on an embedded Valkey and on fakeredis (about two minutes)
 	@echo "== quick tests (make check runs them all)"
-	@$(BIN)/python -m pytest -q -n $(WORKERS) -m "not slow and not thorough and not chaos and not redis and not differential"
+	@$(if $(SPLIT),$(BIN)/coverage erase,true)
+	@$(BIN)/$(if $(SPLIT),coverage run,python) -m pytest -q -n $(WORKERS) -m "$(QUICK)"
 
 check: $(CHECKS) ## everything CI looks at, once: format, lint, types, floors, Lua, all tests, coverage, the wheel
 	@echo "== all checks passed"
@@ -87,8 +91,8 @@ check-stylua: ## one step of check: Lua is formatted
 
 check-tests: $(READY) ## one step of check: all tests, measuring coverage
 	@echo "== all tests"
-	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest -q -n $(WORKERS)
+	@$(if $(SPLIT),true,$(BIN)/coverage erase)
+	@$(BIN)/coverage run -m pytest -q -n $(WORKERS) $(if $(SPLIT),-m "not ($(QUICK))")
 
 check-coverage: check-tests ## one step of check: 100 % of what decides, 95 % over all (branches too)
 	@echo "== coverage"

@@ -21,7 +21,7 @@ from tests.support.faults import Faults, Rule
 pytestmark = pytest.mark.slow
 SMALL, LARGE = 6, 200
 #: Every request on one kind of server, some on the other: the states are the same.
-STRIDE = {"redis": 2, "valkey": 7}
+STRIDE = {"redis": 3, "valkey": 9}
 
 
 @pytest.fixture(params=KINDS)
