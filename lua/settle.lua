@@ -16,7 +16,11 @@ local departure = require("lib.departure")
 -- A fence speaks for what is held (of another value: some of it may be traced). What is sent again may have been settled by the
 -- first try, and be another's by now.
 local fenced = again ~= "1" and redis.call("HGET", prefix .. "fences", consumer) == "1"
+local traced = not fenced and redis.call("EXISTS", prefix .. "traced") == 1
 local stale, gone = {}, {}
+
+--- What settle tells a trace itself, by the place of the verdict; the others are told where entries return and die.
+local KINDS = { [1] = "acked", [4] = "retried" }
 
 local function requeue(name, ids)
   local returns = require("lib.returns")
@@ -42,15 +46,16 @@ local function settle_checked(name, first, counts)
   for i, count in ipairs(counts) do
     local own, others, absent = ownership.split(stream_key, consumer, ARGV, last, last + count - 1)
     last = last + count
+    if traced and KINDS[i] then
+      require("lib.trace").entries(prefix, name, own, KINDS[i])
+    end
     if i == 1 and #own > 0 then
-      require("lib.trace").entries(prefix, name, own, "acked")
       departure.leave(stream_key, own, 1, #own)
     elseif i == 2 then
       requeue(name, own)
     elseif i == 3 then
       reject(name, own, 1, #own)
     elseif i == 4 then
-      require("lib.trace").entries(prefix, name, own, "retried")
       require("lib.retries").retry(prefix, name, own)
     end
     -- Sent again: what is gone was settled then, and what was to go back has gone back, or waits.

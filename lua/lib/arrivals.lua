@@ -11,6 +11,8 @@ local HANDOVER_MS = 1000
 --- So many heads are taken off a queue in one call; the reaper goes on with what is left.
 local PAGE = 100
 
+local NOTHING = { count = 0, bytes = 0 }
+
 --- `tracing`: whether a trace is on, where the caller knows; else it is asked for when a message comes.
 function M.new(prefix, calls, tracing)
   local state = { prefix = prefix, calls = calls, now_ms = clock.now_ms(), queues = {}, letters = {}, touched = {} }
@@ -48,14 +50,15 @@ local function is_over(queue)
   return traits.length and queue.ready > traits.length + queue.room or traits.bytes and not queue.measuring and queue.bytes > traits.bytes
 end
 
---- Whether a queue that refuses is full. RabbitMQ asks before it looks for a consumer, but had pushed all that there was
--- room for; what is in the queue here beyond that is what its queue holds.
-local function is_full(queue, bytes)
-  local traits, behind = queue.traits, math.max(queue.ready - queue.room, 0)
+--- Whether a queue that refuses is full for a body of so many bytes, after `before`: the count and bytes of others that come first.
+-- RabbitMQ asks before it looks for a consumer, but had pushed all that there was room for; what is in the queue here beyond
+-- that is what its queue holds.
+local function is_full(queue, bytes, before)
+  local traits, behind = queue.traits, math.max(queue.ready + before.count - queue.room, 0)
   if traits.length and behind >= traits.length then
     return true
   end
-  return traits.bytes and not queue.measuring and (behind > 0 and queue.bytes or 0) + bytes > traits.bytes
+  return traits.bytes and not queue.measuring and (behind > 0 and queue.bytes + before.bytes or 0) + bytes > traits.bytes
 end
 
 --- Whether a queue will take a message of so many bytes after others: `before`, their `count` and `bytes`. `gently`: without
@@ -69,8 +72,7 @@ function M.takes(state, queue, bytes, before, gently)
   if not traits.overflow and queue.ready + before.count < queue.room then
     return true
   end
-  local then_ready, then_bytes = queue.ready + before.count, queue.bytes and queue.bytes + before.bytes
-  return not is_full({ traits = traits, ready = then_ready, room = queue.room, bytes = then_bytes, measuring = queue.measuring }, bytes)
+  return not is_full(queue, bytes, before)
 end
 
 local function letter(state, queue, envelope, body, reason)
@@ -227,12 +229,7 @@ end
 
 --- Whether a queue is full and refuses a body of so many bytes.
 function M.refuses(state, queue, bytes)
-  local traits = queue.traits
-  if not traits.overflow or not (traits.length or traits.bytes) then
-    return false
-  end
-  measure(state, queue)
-  return is_full(queue, bytes)
+  return not M.takes(state, queue, bytes, NOTHING)
 end
 
 --- Puts a message into a queue; false where the queue is full and refuses it. `options`: x expiration in ms, p priority.

@@ -14,7 +14,6 @@ local function forget(prefix, now_ms, limit)
     redis.call("HDEL", prefix .. "fates", key)
     redis.call("ZREM", prefix .. "fading", key)
   end
-  return #old
 end
 
 --- What became of the first message with this key, nil where there was none in its window.
@@ -42,7 +41,7 @@ end
 
 --- Forgets a page of what is over.
 function M.sweep(prefix, now_ms)
-  return forget(prefix, now_ms, PAGE)
+  forget(prefix, now_ms, PAGE)
 end
 
 return M

@@ -1,6 +1,5 @@
 --- Pages of a purge: entries that wait to be tried again, given-back ones, those never handed out, those of a queue with
--- priorities. The first write of each
--- is one that maxmemory never refuses.
+-- priorities. The first write of each is one that maxmemory never refuses.
 local departure = require("lib.departure")
 local queues = require("lib.queues")
 local ready = require("lib.ready")

@@ -8,6 +8,7 @@ local OLD_MS = 500
 --- So many queues are counted in one call: about 0.3 ms.
 local PAGE = 500
 
+--- Counts on; whether there is more to count.
 local function count(prefix, quota_key, now_ms)
   local known = redis.call("HMGET", quota_key, "cursor", "partial")
   local page = redis.call("HSCAN", prefix .. "queues", known[1] or "0", "COUNT", PAGE)
@@ -19,20 +20,21 @@ local function count(prefix, quota_key, now_ms)
   -- HSET first: after a write that maxmemory never refuses no publish would be refused any more.
   if page[1] ~= "0" then
     redis.call("HSET", quota_key, "cursor", page[1], "partial", clock.text(partial))
-    return
+    return true
   end
   partial = partial + redis.call("ZCARD", prefix .. "later")
   redis.call("HSET", quota_key, "total", clock.text(partial), "counted", clock.text(now_ms))
   redis.call("HDEL", quota_key, "cursor", "partial")
+  return false
 end
 
---- How many messages there are, as far as is known.
+--- How many messages there are, as far as is known, and whether the count of them goes on.
 function M.total(prefix)
-  local quota_key, now_ms = prefix .. "quota", clock.now_ms()
+  local quota_key, now_ms, more = prefix .. "quota", clock.now_ms(), false
   if now_ms - tonumber(redis.call("HGET", quota_key, "counted") or 0) >= OLD_MS then
-    count(prefix, quota_key, now_ms)
+    more = count(prefix, quota_key, now_ms)
   end
-  return tonumber(redis.call("HGET", quota_key, "total") or 0)
+  return tonumber(redis.call("HGET", quota_key, "total") or 0), more
 end
 
 --- What publish answers where there is no room for so many more; nil where there is.

@@ -65,11 +65,7 @@ local function keys_of(message)
   if message.headers == "" and not message.own then
     return NONE
   end
-  local keys = typed.strings(typed.get(typed.rows(message.headers), "CC"))
-  for _, key in ipairs(typed.strings(typed.get(typed.rows(message.own or ""), "k"))) do
-    keys[#keys + 1] = key
-  end
-  return keys
+  return require("lib.envelope").more_keys({ headers = typed.rows(message.headers), own = typed.rows(message.own or "") })
 end
 
 --- Whether the words of a pattern (`*` one word, `#` any number) make up those of a key.

@@ -2,7 +2,6 @@
 local arrivals = require("lib.arrivals")
 local envelope = require("lib.envelope")
 local ready = require("lib.ready")
-local typed = require("lib.typed")
 local M = {}
 
 --- What the destination has to know of a message: its priority, and what is left of the expiration that its publisher gave it.
@@ -17,13 +16,15 @@ local function options_of(look, item, target, now_ms)
   if not readable then
     return options -- it goes over as it is
   end
-  options.p = tonumber(string.sub(typed.get(message.properties, "priority") or "", 2)) or 0
-  local given_ms = tonumber(string.sub(typed.get(message.properties, "expiration") or "", 2))
+  options = envelope.options(message)
+  local given_ms = options.x
   if expires_ms and given_ms then
     if look.traits.ttl and look.traits.ttl < given_ms then
       expires_ms = tonumber(string.match(item.entry[1], "^%d+")) + given_ms
     end
     options.x = math.max(expires_ms - now_ms, 0)
+  else
+    options.x = nil
   end
   return options
 end

@@ -35,9 +35,10 @@ class AsyncBrowsing(AsyncBase):
     ) -> list[BrowsedMessage]:
         """Return messages of a queue, the oldest first, and change nothing: none is taken or marked redelivered.
 
-        `state`: "ready", "unacked" or "all". `headers`: only messages with all of these, compared with their types as a
-        headers exchange does; None stands for any value. `message_id`: only those with this property. `min_deliveries`:
-        only those that were handed out so often or more. `after`: the `id` of the last one seen, to go on behind it.
+        `state`: "ready", "unacked", "waiting" (to be tried again) or "all". `headers`: only messages with all of these,
+        compared with their types as a headers exchange does; None stands for any value. `message_id`: only those with
+        this property. `min_deliveries`: only those that were handed out so often or more. `after`: the `id` of the last
+        one seen, to go on behind it.
         What has expired is not shown as ready. It is not one step: what changes meanwhile is shown as it is then.
         Raises InvalidArgument, NotFound, ResourceLocked.
         """

@@ -12,6 +12,7 @@ from rexchange._async.deadlines import CLOSE_S
 from rexchange._async.delivery import AsyncDelivery, OnReceipt, nack_verdict
 from rexchange._async.holder import Holder
 from rexchange._async.intake import Intake
+from rexchange._async.renewing import Renewing
 from rexchange._async.retries import check_policy
 from rexchange.checks import check_flags, check_optional_seconds, check_tag
 from rexchange.errors import ConsumerCancelled, InvalidArgument, NotSupported, StaleDelivery, UnknownDeliveryTag
@@ -78,6 +79,7 @@ class AsyncConsumer:
         options = Options(kind, ack_timeout_ms, MOST_UNACKED if auto_ack else limit, priority, exclusive)
         self._holder = Holder(link, session, queues, options, tag=tag, info=info, hooks=hooks, on_stale=on_stale)
         self._holder.log.reader = reader
+        self._renewing = Renewing(link, self._holder)
         self._intake = Intake(
             link,
             self._holder,
@@ -114,7 +116,7 @@ class AsyncConsumer:
                 await self._refuse_log()
             await self._intake.begin()
             if self._renew:
-                self._session.renew(self._holder)
+                self._session.renew(self._renewing)
 
     async def _refuse_log(self) -> None:
         """RabbitMQ too wants acks from the consumers of a stream: they are what makes room for more."""
@@ -177,7 +179,7 @@ class AsyncConsumer:
         self._closed = True
         self._taken_back()
         await self._flusher.close(self._link.left(deadline))
-        self._session.forget(self._holder)
+        self._session.forget(self._renewing)
         await self._intake.give_back(deadline, keep=False)
         self._holder.end()
         await self._intake.aclose()
@@ -331,7 +333,7 @@ class AsyncConsumer:
     async def extend(self, tag: int) -> None:
         """Start the ack timeout of a delivery anew."""
         self._check_shown(tag)
-        await self._holder.extend(tag)
+        await self._renewing.extend(tag)
 
     def _check_shown(self, tag: int) -> None:
         """Refuse a tag that was read ahead: its user was never given it, so it is a mistake for another one."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rexchange._async import io
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
 ONE_TRY = -math.inf
@@ -23,9 +24,9 @@ def after(seconds: float) -> float:
 
 
 class Holding:
-    """A lock that others hold, in `with`: waited for at most so many seconds, then `error` is raised."""
+    """A lock that others hold, in `with`: waited for at most so many seconds, then what `error` returns is raised."""
 
-    def __init__(self, lock: io.Lock, seconds: float, error: Exception) -> None:
+    def __init__(self, lock: io.Lock, seconds: float, error: Callable[[], Exception]) -> None:
         """Take what to wait for, and how long."""
         self._lock = lock
         self._seconds = seconds
@@ -34,7 +35,7 @@ class Holding:
     async def __aenter__(self) -> None:
         """Wait."""
         if not await io.acquire(self._lock, self._seconds):
-            raise self._error
+            raise self._error()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

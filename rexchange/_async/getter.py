@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rexchange._async import io
 from rexchange._async.delivery import AsyncDelivery, OnReceipt
 from rexchange._async.holder import Holder
+from rexchange._async.renewing import Renewing
 from rexchange._async.retries import check_policy
 from rexchange._async.session import client_name
 from rexchange._async.wire import ConnectionLost
@@ -207,4 +208,4 @@ class Getter:
 
     async def extend(self, tag: int) -> None:
         """Start the ack timeout anew."""
-        await self._holder.extend(tag)
+        await Renewing(self._link, self._holder).extend(tag)

@@ -124,13 +124,13 @@ class Link:
         """Give up soon, from now on, what the server does not answer."""
         self._last = time.monotonic() + CLOSE_S
 
-    def holding(self, lock: io.Lock, deadline: float) -> io.Lock | Holding:
+    def holding(self, lock: io.Lock, deadline: float) -> Holding:
         """Return what holds a lock in `with`. Raises BrokerConnectionError on entering when the time is up."""
-        if not lock.locked():
-            return lock
+        return Holding(lock, self.left(deadline), self._busy)
+
+    def _busy(self) -> BrokerConnectionError:
         message = "the time was up while another operation of this Broker was under way"
-        error = BrokerConnectionError(message, address=self.address.display, outcome="not_done")
-        return Holding(lock, self.left(deadline), error)
+        return BrokerConnectionError(message, address=self.address.display, outcome="not_done")
 
     def command(self, call: Call[T], vhost_id: bytes | None = None) -> list[Arg]:
         """Return the EVALSHA of a call; `vhost_id` is given while it is not yet the one for all."""

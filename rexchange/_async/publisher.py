@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import copy
-import logging
-import secrets
 from collections import deque
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from rexchange._async import io
-from rexchange._async.deadlines import Holding
+from rexchange._async.lane import Lane
 from rexchange.errors import BrokerConnectionError, RexchangeError
-from rexchange.protocol.call import ProducerClash
 from rexchange.protocol.publish import publish
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from rexchange._async.link import Link
     from rexchange.errors import Outcome
-    from rexchange.protocol.call import Call
     from rexchange.protocol.publish import Group
     from rexchange.receipt import Receipt
-
-T = TypeVar("T")
-_log = logging.getLogger("rexchange.publish")
 
 COMPANY_S = 1.0
 """Groups share a call when their callers give up within so many seconds of each other."""
@@ -42,24 +33,20 @@ class _Slot:
 
 
 class Publisher:
-    """A lane: (producer id, number of the call). It outlives its connections and never a fork."""
+    """What a Broker publishes, on a connection of its own; its `lane` is also that of the transactions."""
 
     def __init__(self, link: Link) -> None:
         """Nothing is connected yet."""
         self._link = link
         self._wire = link.wire()
-        self.reset()
+        self.lane = Lane(link, self._wire)
+        self._waiting: deque[_Slot] = deque()
 
     def reset(self) -> None:
-        """Draw a lane of one's own: after a fork parent and child must not count on the same one."""
-        self._lock = io.Lock()
-        self._waiting: deque[_Slot] = deque()
+        """Begin anew after a fork, with a lane and a connection of one's own; what waited is the parent's."""
         self._wire.reset()
-        self._draw()
-
-    def _draw(self) -> None:
-        self._lane = secrets.token_hex(8)
-        self._number = 0
+        self.lane.reset()
+        self._waiting = deque()
 
     async def publish(self, group: Group, deadline: float) -> list[Receipt]:
         """Publish a group and return the queues reached, a message; raises the group's own error."""
@@ -78,7 +65,7 @@ class Publisher:
     async def _drain(self, slot: _Slot) -> None:
         """Send what waits until our own group is through: whoever has the lock sends for all."""
         while slot.answer is None:
-            if not await io.acquire(self._lock, self._link.left(slot.deadline)):
+            if not await io.acquire(self.lane.lock, self._link.left(slot.deadline)):
                 outcome: Outcome = "not_done" if self._withdraw(slot) else "unknown"
                 message = "the time was up while another publish of this Broker was under way"
                 slot.answer = BrokerConnectionError(message, address=self._link.address.display, outcome=outcome)
@@ -90,7 +77,7 @@ class Publisher:
                         return  # withdrawn: its caller was cancelled meanwhile
                     await self._send(slots)
             finally:
-                self._lock.release()
+                self.lane.lock.release()
 
     def _withdraw(self, slot: _Slot) -> bool:
         """Take back a group that nobody has begun to send; whether it was so."""
@@ -120,7 +107,7 @@ class Publisher:
         deadline = max(slot.deadline for slot in slots)
         groups = [slot.group for slot in slots]
         try:
-            answers = await self._call(lambda lane, number, token: publish(lane, number, token, groups), deadline)
+            answers = await self.lane.call(lambda lane, number, token: publish(lane, number, token, groups), deadline)
         except RexchangeError as error:
             for slot in slots:
                 # Each caller raises its own: one exception raised in several threads mixes their tracebacks.
@@ -135,24 +122,6 @@ class Publisher:
             raise
         for slot, answer in zip(slots, answers, strict=True):
             slot.answer = answer
-
-    async def alone(self, make: Callable[[str, int, str], Call[T]], deadline: float) -> T:
-        """Run another call that is numbered on the lane, with no publish beside it. Raises as `Link.run` does."""
-        message = "the time was up while a publish of this Broker was under way"
-        error = BrokerConnectionError(message, address=self._link.address.display, outcome="not_done")
-        async with Holding(self._lock, self._link.left(deadline), error):
-            return await self._call(make, deadline)
-
-    async def _call(self, make: Callable[[str, int, str], Call[T]], deadline: float) -> T:
-        while True:
-            self._number += 1
-            call = make(self._lane, self._number, secrets.token_hex(6))
-            try:
-                return await self._link.run(call, wire=self._wire, deadline=deadline)
-            except ProducerClash:
-                # A copy of this process (a snapshot, a fork unseen by us) counts on the same lane. Nothing was done.
-                _log.warning("%s: lane %s is used by another process; drawing a new one", self._link, self._lane)
-                self._draw()
 
     async def aclose(self) -> None:
         """Close the connection."""

@@ -58,5 +58,5 @@ class AsyncScheduling(AsyncBase):
 
     async def vhost_limit(self) -> Limit:
         """Return the vhost's limit, and how many messages it holds, as counted within the last half second."""
-        found: Limit = await self._run(later.limit())
-        return found
+        await self._ready()
+        return await self._link.follow(later.limit())

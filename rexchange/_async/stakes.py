@@ -11,7 +11,7 @@ from rexchange.protocol.transaction import Row
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from rexchange._async import io
     from rexchange._async.deadlines import Holding
@@ -34,7 +34,7 @@ class Stakes:
     _link: Link
     _hooks: Hooks | None
     _mutex: threading.Lock
-    _sending: io.Lock
+    sending: io.Lock
 
     def is_of(self, link: Link) -> bool:
         """Whether it belongs to the Broker of this link."""
@@ -45,17 +45,15 @@ class Stakes:
         with self._mutex:
             return self.ledger.entry(tag)
 
-    def fixed(self, deadline: float) -> io.Lock | Holding:
+    def fixed(self, deadline: float) -> Holding:
         """Return what keeps its name in Redis as it is, in `with`."""
-        return self._link.holding(self._sending, deadline)
+        return self._link.holding(self.sending, deadline)
 
     def announce(self, verdicts: Mapping[int, Verdict]) -> None:
         """Tell the hooks what is about to be settled; what they raise stops it. Raises as `entry`."""
         for tag in verdicts:
             self.entry(tag)
-        if self._hooks is not None:
-            for verdict, tags in _by_verdict(verdicts):
-                self._hooks.before_settle(self._tag, tags, KINDS[verdict])
+        self._before(_by_verdict(verdicts))
 
     def rows(self, verdicts: Mapping[int, Verdict]) -> list[Row]:
         """Return the verdicts as a transaction sends them, one row a queue; call it in `fixed`. Raises as `entry`."""
@@ -84,9 +82,19 @@ class Stakes:
 
     def tell(self, verdicts: Mapping[int, Verdict]) -> None:
         """Tell the hooks what was settled."""
-        if self._hooks is not None:
-            for verdict, tags in _by_verdict(verdicts):
-                self._hooks.after_settle(self._tag, tags, KINDS[verdict], [])
+        self._after(_by_verdict(verdicts), set())
+
+    def _before(self, told: Iterable[tuple[Verdict, list[int]]]) -> None:
+        """Tell the hooks which deliveries are about to be settled, and how; raises what they raise."""
+        for verdict, tags in told:
+            if self._hooks is not None and tags:
+                self._hooks.before_settle(self._tag, tags, KINDS[verdict])
+
+    def _after(self, told: Iterable[tuple[Verdict, list[int]]], stale: set[int]) -> None:
+        """Tell them which were, and which of these came too late."""
+        for verdict, tags in told:
+            if self._hooks is not None:
+                self._hooks.after_settle(self._tag, tags, KINDS[verdict], sorted(stale.intersection(tags)))
 
 
 def _by_verdict(verdicts: Mapping[int, Verdict]) -> list[tuple[Verdict, list[int]]]:

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from rexchange._async.delivery import Settler
+    from rexchange._async.lane import Lane
     from rexchange._async.link import Link
-    from rexchange._async.publisher import Publisher
     from rexchange._async.stakes import Stakes
     from rexchange.codec import Table
     from rexchange.hooks import Hooks
@@ -47,7 +47,7 @@ class Means(NamedTuple):
     """What a transaction needs of its Broker."""
 
     link: Link
-    publisher: Publisher
+    lane: Lane
     hooks: Hooks | None
     ready: Callable[[], Awaitable[None]]
     message: Callable[..., Message]
@@ -275,7 +275,7 @@ class AsyncTransaction:
                 raise BrokerConnectionError("the caller was cancelled", address=address, outcome="not_done")
             return transaction(lane, number, token, self._commands.words, [row for _, row in rows], group)
 
-        done: Done = await self._means.publisher.alone(call, deadline)
+        done: Done = await self._means.lane.run(call, deadline)
         stale = [(*rows[place], entry_id) for place, entry_id in done.stale]
         late = [(stakes.lose(row.queue, entry_id), row.queue) for stakes, row, entry_id in stale]
         if late:
@@ -304,5 +304,5 @@ class AsyncTransactions(AsyncMessaging):
         `outcome` says whether it may have been done.
         """
         seconds = check_optional_seconds("timeout", timeout)
-        means = Means(self._link, self._publisher, self._hooks, self._ready, self._message, self._with_reply_queue)
+        means = Means(self._link, self._publisher.lane, self._hooks, self._ready, self._message, self._with_reply_queue)
         return AsyncTransaction(means, seconds)

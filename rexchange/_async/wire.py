@@ -103,7 +103,7 @@ class Wire:
         if within == math.inf:
             return self._lock
         busy = TimeoutError("the time was up while another operation of this Broker was under way")
-        return Holding(self._lock, within, ConnectionLost(busy, sent=False))
+        return Holding(self._lock, within, lambda: ConnectionLost(busy, sent=False))
 
     def _hurry(self, until: float) -> None:
         """Let no step take longer than there is time."""

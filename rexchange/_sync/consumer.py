@@ -13,6 +13,7 @@ from rexchange._sync.deadlines import CLOSE_S
 from rexchange._sync.delivery import Delivery, OnReceipt, nack_verdict
 from rexchange._sync.holder import Holder
 from rexchange._sync.intake import Intake
+from rexchange._sync.renewing import Renewing
 from rexchange._sync.retries import check_policy
 from rexchange.checks import check_flags, check_optional_seconds, check_tag
 from rexchange.errors import ConsumerCancelled, InvalidArgument, NotSupported, StaleDelivery, UnknownDeliveryTag
@@ -79,6 +80,7 @@ class Consumer:
         options = Options(kind, ack_timeout_ms, MOST_UNACKED if auto_ack else limit, priority, exclusive)
         self._holder = Holder(link, session, queues, options, tag=tag, info=info, hooks=hooks, on_stale=on_stale)
         self._holder.log.reader = reader
+        self._renewing = Renewing(link, self._holder)
         self._intake = Intake(
             link,
             self._holder,
@@ -115,7 +117,7 @@ class Consumer:
                 self._refuse_log()
             self._intake.begin()
             if self._renew:
-                self._session.renew(self._holder)
+                self._session.renew(self._renewing)
 
     def _refuse_log(self) -> None:
         """RabbitMQ too wants acks from the consumers of a stream: they are what makes room for more."""
@@ -178,7 +180,7 @@ class Consumer:
         self._closed = True
         self._taken_back()
         self._flusher.close(self._link.left(deadline))
-        self._session.forget(self._holder)
+        self._session.forget(self._renewing)
         self._intake.give_back(deadline, keep=False)
         self._holder.end()
         self._intake.close()
@@ -332,7 +334,7 @@ class Consumer:
     def extend(self, tag: int) -> None:
         """Start the ack timeout of a delivery anew."""
         self._check_shown(tag)
-        self._holder.extend(tag)
+        self._renewing.extend(tag)
 
     def _check_shown(self, tag: int) -> None:
         """Refuse a tag that was read ahead: its user was never given it, so it is a mistake for another one."""

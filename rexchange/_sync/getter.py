@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rexchange._sync import io
 from rexchange._sync.delivery import Delivery, OnReceipt
 from rexchange._sync.holder import Holder
+from rexchange._sync.renewing import Renewing
 from rexchange._sync.retries import check_policy
 from rexchange._sync.session import client_name
 from rexchange._sync.wire import ConnectionLost
@@ -206,4 +207,4 @@ class Getter:
 
     def extend(self, tag: int) -> None:
         """Start the ack timeout anew."""
-        self._holder.extend(tag)
+        Renewing(self._link, self._holder).extend(tag)

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 
 from rexchange._sync import io
 from rexchange._sync.stakes import Stakes
-from rexchange.errors import BrokerConnectionError, RexchangeError, StaleDelivery
+from rexchange.errors import BrokerConnectionError, RexchangeError
 from rexchange.ledger import Ledger, Log
-from rexchange.protocol import settle
 from rexchange.protocol.call import SessionGone
 from rexchange.protocol.consume import consume, keep_place
-from rexchange.protocol.settle import KINDS, Batch, Settled
+from rexchange.protocol.settle import Batch, Settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -36,7 +35,7 @@ class Holder(Stakes):
     """The owner of deliveries, under one name after another: a new one for each connection it reads on.
 
     `_mutex` guards the ledger and the batches for a few lines (other threads settle, the heartbeat renews);
-    `_sending` is held while verdicts travel, so that a change of names never overtakes them.
+    `sending` is held while verdicts travel, so that a change of names never overtakes them.
     """
 
     def __init__(
@@ -78,21 +77,15 @@ class Holder(Stakes):
         #: Set whenever a place in the prefetch may have become free.
         self.freed = io.Signal()
         self._mutex = threading.Lock()
-        self._sending = io.Lock()
+        self.sending = io.Lock()
         self._waiting = Batch()
         self._flying: list[Batch] = []
         self._mislaid: list[Batch] = []
         self._count = 0
         self._fresh = ""
-        self._renewed_as = ""
         self._generation = -1
         #: Seconds: the ack timeout that holds, known once registered.
         self.timeout = 0.0
-
-    @property
-    def interval(self) -> float:
-        """Seconds between two renewals with renew=True."""
-        return self.timeout / 3
 
     # --- registration
 
@@ -106,13 +99,18 @@ class Holder(Stakes):
         """Whether the registration belongs to the session of now."""
         return self._generation == self._session.alive
 
+    @property
+    def is_moving(self) -> bool:
+        """Whether it is being registered under another name: what is held is the old one's, or the new one's."""
+        return bool(self._fresh)
+
     def attach(self, deadline: float | None = None) -> None:
         """Register under a new name; what the old one held and we know of comes along, the rest is given back.
 
         Raises NotFound, ResourceLocked, BrokerConnectionError.
         """
         limit = self._link.deadline() if deadline is None else deadline
-        with self._link.holding(self._sending, limit):
+        with self._link.holding(self.sending, limit):
             if self.name:
                 self._send_mislaid(limit)
             session = self._session.ensure(limit)
@@ -157,7 +155,7 @@ class Holder(Stakes):
         They must not be sent under the new name: its fence stands, so they would be taken for its own, and settle
         the delivery of whoever has the message now.
         """
-        self._forget(entries)
+        self.forget(entries)
         with self._mutex:
             late = self._waiting.take_out(entries)
             self._flying.append(late)
@@ -205,9 +203,15 @@ class Holder(Stakes):
     def end(self) -> None:
         """Forget all: it was given back, so a verdict from now on is stale."""
         for index, ids in enumerate(self.known()):
-            self._forget((index, entry_id) for entry_id in ids)
+            self.forget((index, entry_id) for entry_id in ids)
 
-    def _forget(self, entries: Iterable[tuple[int, bytes]]) -> None:
+    def outstanding(self) -> list[list[bytes]]:
+        """Return the ids of each queue that are not judged yet."""
+        with self._mutex:
+            return [self.ledger.known(index) for index in range(len(self.queues))]
+
+    def forget(self, entries: Iterable[tuple[int, bytes]]) -> None:
+        """Take note that entries are not ours any more: their deliveries are stale."""
         with self._mutex:
             for index, entry_id in entries:
                 self.ledger.lose(index, entry_id)
@@ -219,18 +223,18 @@ class Holder(Stakes):
 
         `shown` is the last tag that the user has seen. Raises what the ledger raises.
         """
-        if self._hooks is not None:
-            self._announce(self._hooks, tag, verdict, multiple=multiple, shown=shown)
+        self._announce(tag, verdict, multiple=multiple, shown=shown)
         with self._mutex:
             self._waiting.add(verdict, self.ledger.settle(tag, multiple=multiple, shown=shown))
         self.freed.set()
 
-    def _announce(self, hooks: Hooks, tag: int, verdict: Verdict, *, multiple: bool, shown: int) -> None:
+    def _announce(self, tag: int, verdict: Verdict, *, multiple: bool, shown: int) -> None:
         """Tell the hooks which deliveries are about to be settled; raises what the ledger raises, and what they do."""
+        if self._hooks is None:
+            return
         with self._mutex:
             tags = self.ledger.judged(tag, multiple=multiple, shown=shown)
-        if tags:
-            hooks.before_settle(self._tag, tags, KINDS[verdict])
+        self._before([(verdict, tags)])
 
     def window(self, prefetch: int) -> tuple[int, Batch | None]:
         """Return how many more may be read once the waiting verdicts have arrived, and these, to go in front.
@@ -274,9 +278,7 @@ class Holder(Stakes):
             if self._on_stale is not None:
                 self._on_stale(tag, queue)
         if self._hooks is not None:
-            stale = {batch.tags[entry] for entry in result.stale}
-            for verdict, tags in batch.verdicts():
-                self._hooks.after_settle(self._tag, tags, KINDS[verdict], sorted(stale.intersection(tags)))
+            self._after(batch.verdicts(), {batch.tags[entry] for entry in result.stale})
 
     def mislay(self, batch: Batch) -> None:
         """Note that the reply to a batch was lost: it is sent again, as such, before anything else."""
@@ -286,7 +288,7 @@ class Holder(Stakes):
 
     def unjudge(self, entry: tuple[int, bytes]) -> None:
         """Forget a delivery and the verdict on it that did not arrive: registering anew gives it back."""
-        self._forget([entry])
+        self.forget([entry])
         with self._mutex:
             for batch in self._mislaid:
                 batch.take_out([entry])
@@ -294,13 +296,13 @@ class Holder(Stakes):
 
     def send(self, batch: Batch) -> None:
         """Send a batch that was taken by itself; raises what the server refuses."""
-        with self._sending:
+        with self.sending:
             self._send(batch)
 
     def flush(self, deadline: float | None = None) -> None:
         """Send the waiting verdicts now. Raises BrokerConnectionError."""
         limit = self._link.deadline() if deadline is None else deadline
-        with self._link.holding(self._sending, limit):
+        with self._link.holding(self.sending, limit):
             self._send_mislaid(limit)
             batch = self.take_batch()
             if batch is not None:
@@ -310,10 +312,9 @@ class Holder(Stakes):
         self, tag: int, verdict: Verdict, *, multiple: bool, shown: int, deadline: float | None = None
     ) -> Settled:
         """Settle by a call of its own and return the answer; raises what the ledger raises."""
-        if self._hooks is not None:
-            self._announce(self._hooks, tag, verdict, multiple=multiple, shown=shown)
+        self._announce(tag, verdict, multiple=multiple, shown=shown)
         limit = self._link.deadline() if deadline is None else deadline
-        with self._link.holding(self._sending, limit):
+        with self._link.holding(self.sending, limit):
             self._send_mislaid(limit)
             batch = Batch()
             with self._mutex:
@@ -366,36 +367,3 @@ class Holder(Stakes):
         with self._mutex:
             batch.take_out({entry for entry in batch.tags if self.ledger.has(entry)})
         return self.settle_call(batch, again=True)
-
-    # --- renewing
-
-    def extend(self, tag: int) -> None:
-        """Start the ack timeout of one delivery anew; raises StaleDelivery, AlreadySettled, UnknownDeliveryTag."""
-        with self._sending:  # under the old name of a consumer that registers anew it would look stale
-            with self._mutex:
-                index, entry_id = self.ledger.entry(tag)
-            if self.is_log:
-                return
-            known = [[entry_id] if each == index else [] for each in range(len(self.queues))]
-            stale = self._link.run(settle.extend(self.name, self.queues, known))
-        if stale:
-            self._lost(stale)
-            raise StaleDelivery(tag, queue=self.queues[index])
-
-    def extension(self) -> Call[list[tuple[int, bytes]]] | None:
-        """Return the call that renews all that is held, or None; the heartbeat's thread asks."""
-        name = self._renewed_as = self.name
-        if self._fresh or self.is_log:
-            return None  # it is being registered under another name
-        with self._mutex:
-            known = [self.ledger.known(index) for index in range(len(self.queues))]
-        return settle.extend(name, self.queues, known) if any(known) else None
-
-    def lost(self, stale: Sequence[tuple[int, bytes]]) -> None:
-        """Take note of deliveries that `extension` found to be not ours any more, unless they are our new name's."""
-        if not self._fresh and self.name == self._renewed_as:
-            self._lost(stale)
-
-    def _lost(self, stale: Sequence[tuple[int, bytes]]) -> None:
-        self._forget(stale)
-        self._link.counters.stale += len(stale)

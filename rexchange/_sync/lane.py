@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from typing import TYPE_CHECKING, TypeVar
 
@@ -13,36 +14,48 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rexchange._sync.link import Link
+    from rexchange._sync.wire import Wire
     from rexchange.protocol.call import Call
 
+    Make = Callable[[str, int, str], Call["T"]]
+
 T = TypeVar("T")
+_log = logging.getLogger("rexchange.publish")
 
 
 class Lane:
-    """(id, number of the call): what a Broker does to messages in queues. It never outlives a fork."""
+    """(id, number of the call). It outlives its connections and never a fork, and has one call under way at a time."""
 
-    def __init__(self, link: Link) -> None:
-        """Nothing is sent yet."""
+    def __init__(self, link: Link, wire: Wire | None = None) -> None:
+        """Take the connection of its own that it has, if it has one. Nothing is sent yet."""
         self._link = link
+        self._wire = wire
         self.reset()
 
     def reset(self) -> None:
         """Draw a lane of one's own: after a fork parent and child must not count on the same one."""
-        self._lock = io.Lock()
+        #: Held while a call is under way.
+        self.lock = io.Lock()
         self._draw()
 
     def _draw(self) -> None:
-        self._id = secrets.token_hex(8)
-        self._number = 0
+        self.id = secrets.token_hex(8)
+        self.number = 0
 
-    def run(self, make: Callable[[str, int, str], Call[T]]) -> T:
+    def run(self, make: Make[T], deadline: float | None = None) -> T:
         """Run the call that `make` returns for the lane's id, a number and a token; raises as `Link.run`."""
-        deadline = self._link.deadline()
-        with self._link.holding(self._lock, deadline):  # a lane has one call under way at a time
-            while True:
-                self._number += 1
-                call = make(self._id, self._number, secrets.token_hex(6))
-                try:
-                    return self._link.run(call, deadline=deadline)
-                except ProducerClash:
-                    self._draw()  # a copy of this process counts on the same lane; nothing was done
+        limit = self._link.deadline() if deadline is None else deadline
+        with self._link.holding(self.lock, limit):
+            return self.call(make, limit)
+
+    def call(self, make: Make[T], deadline: float) -> T:
+        """Do the same for who holds the lock already."""
+        while True:
+            self.number += 1
+            call = make(self.id, self.number, secrets.token_hex(6))
+            try:
+                return self._link.run(call, wire=self._wire, deadline=deadline)
+            except ProducerClash:
+                # A copy of this process (a snapshot, a fork unseen by us) counts on the same lane. Nothing was done.
+                _log.warning("%s: lane %s is used by another process; drawing a new one", self._link, self.id)
+                self._draw()

@@ -3,21 +3,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from rexchange._sync.base import Base, name_of
-from rexchange.errors import InvalidArgument, PreconditionFailed
+from rexchange.errors import PreconditionFailed
 from rexchange.protocol import retries
+from rexchange.protocol.browse import check_ids
 
 if TYPE_CHECKING:
     from rexchange._sync.holder import Holder
     from rexchange._sync.link import Link
     from rexchange.protocol.retries import Waiting
     from rexchange.topology import Queue
-
-_ID = re.compile(r"[0-9]+-[0-9]+")
 
 
 def check_policy(link: Link, holder: Holder, tag: int, *, multiple: bool, shown: int) -> None:
@@ -52,13 +50,6 @@ class Retries(Base):
         An id that does not wait (any more) is passed over. Raises NotFound, ResourceLocked (another's exclusive queue).
         """
         name = name_of("queue", queue)
-        wanted: list[str] | None = None
-        if ids is not None:
-            if isinstance(ids, str | bytes) or not isinstance(ids, Iterable):
-                raise InvalidArgument("ids", ids, "a list of ids, as waiting() tells them")
-            wanted = list(ids)
-            for each in wanted:
-                if not isinstance(each, str) or _ID.fullmatch(each) is None:
-                    raise InvalidArgument("ids", each, "ids such as '1700000000000-0', as waiting() tells them")
+        wanted = None if ids is None else check_ids(ids)
         self._ready()
         return self._link.follow(retries.retry_now(name, self._session.id, wanted))

@@ -59,5 +59,5 @@ class Scheduling(Base):
 
     def vhost_limit(self) -> Limit:
         """Return the vhost's limit, and how many messages it holds, as counted within the last half second."""
-        found: Limit = self._run(later.limit())
-        return found
+        self._ready()
+        return self._link.follow(later.limit())

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from rexchange._sync.delivery import Settler
+    from rexchange._sync.lane import Lane
     from rexchange._sync.link import Link
-    from rexchange._sync.publisher import Publisher
     from rexchange._sync.stakes import Stakes
     from rexchange.codec import Table
     from rexchange.hooks import Hooks
@@ -48,7 +48,7 @@ class Means(NamedTuple):
     """What a transaction needs of its Broker."""
 
     link: Link
-    publisher: Publisher
+    lane: Lane
     hooks: Hooks | None
     ready: Callable[[], None]
     message: Callable[..., Message]
@@ -276,7 +276,7 @@ class Transaction:
                 raise BrokerConnectionError("the caller was cancelled", address=address, outcome="not_done")
             return transaction(lane, number, token, self._commands.words, [row for _, row in rows], group)
 
-        done: Done = self._means.publisher.alone(call, deadline)
+        done: Done = self._means.lane.run(call, deadline)
         stale = [(*rows[place], entry_id) for place, entry_id in done.stale]
         late = [(stakes.lose(row.queue, entry_id), row.queue) for stakes, row, entry_id in stale]
         if late:
@@ -305,5 +305,5 @@ class Transactions(Messaging):
         `outcome` says whether it may have been done.
         """
         seconds = check_optional_seconds("timeout", timeout)
-        means = Means(self._link, self._publisher, self._hooks, self._ready, self._message, self._with_reply_queue)
+        means = Means(self._link, self._publisher.lane, self._hooks, self._ready, self._message, self._with_reply_queue)
         return Transaction(means, seconds)

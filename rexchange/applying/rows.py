@@ -87,7 +87,7 @@ class Row:
     def table(self, key: str) -> dict[str, FieldValue]:
         """Return a table of AMQP."""
         nothing: Mapping[str, object] = {}
-        found = cast("Mapping[str, object]", self.get(key, Mapping, nothing, "a table"))  # type: ignore[type-abstract]
+        found = cast("Mapping[str, object]", self.get(key, Mapping, nothing, "a table"))  # type: ignore[type-abstract]  # isinstance takes it
         return to_table(found, key)
 
 

@@ -38,7 +38,7 @@ def _with_options_of_a_queue(function: Callable[..., None]) -> Callable[..., Non
     theirs = inspect.signature(topology.declare_queue, eval_str=True).parameters
     shared = [theirs[option] for option, of in OPTION_NAMES.items() if option in theirs and of not in FIXED]
     mine = [each for each in own.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
-    function.__signature__ = own.replace(parameters=[*mine, *shared])  # type: ignore[attr-defined]
+    function.__signature__ = own.replace(parameters=[*mine, *shared])  # type: ignore[attr-defined]  # read by inspect
     return function
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import heapq
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
@@ -15,6 +15,7 @@ from rexchange.errors import InvalidArgument, PreconditionFailed
 from rexchange.message import decode_envelope, decode_properties
 from rexchange.protocol import inspect
 from rexchange.protocol.call import Call, Plan, Reply
+from rexchange.special import time_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,7 +34,6 @@ PER_PAGE = 100
 """Entries of one call; scripts end a page sooner where its bodies are large."""
 
 _ID = re.compile(r"(0|[1-9][0-9]{0,14})-(0|[1-9][0-9]{0,18})")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BROWSED, _UNACKED = 8, 4
 
 
@@ -119,8 +119,16 @@ def check_word(name: str, value: object, words: Sequence[str]) -> None:
 def check_id(name: str, value: object) -> str:
     """Return the id of a message; raises InvalidArgument."""
     if not isinstance(value, str) or not _ID.fullmatch(value):
-        raise InvalidArgument(name, value, "the id of a message, such as '1700000000000-0', as browse shows it")
+        wanted = "the id of a message, such as '1700000000000-0', as browse() and waiting() show it"
+        raise InvalidArgument(name, value, wanted)
     return value
+
+
+def check_ids(ids: object) -> list[str]:
+    """Return ids, each once; raises InvalidArgument."""
+    if isinstance(ids, str | bytes) or not isinstance(ids, Iterable):
+        raise InvalidArgument("ids", ids, "a list of the ids of messages, as browse() and waiting() show them")
+    return list(dict.fromkeys(check_id("ids", each) for each in cast("Iterable[object]", ids)))
 
 
 def match_form(headers: Table | None) -> bytes:
@@ -204,16 +212,12 @@ def _browsed(
         state=cast("State", state.decode()),
         body=body,
         delivery_count=count,
-        arrived=_instant(entry.partition(b"-")[0]),
-        expires=_instant(expires) if expires else None,
+        arrived=time_of(int(entry.partition(b"-")[0])),
+        expires=time_of(int(expires)) if expires else None,
         consumer=holders[owner].tag if is_held else "",
         age=timedelta(milliseconds=idle_ms) if is_held else None,
         envelope=envelope,
     )
-
-
-def _instant(ms: bytes) -> datetime:
-    return _EPOCH + timedelta(milliseconds=int(ms))
 
 
 def _holders(flat: Sequence[bytes]) -> dict[bytes, ConsumerInfo]:

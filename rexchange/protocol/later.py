@@ -115,6 +115,9 @@ def set_limit(messages: int | None) -> Call[None]:
     return Call("limit", ("delete", 0) if messages is None else ("set", messages), nothing)
 
 
-def limit() -> Call[Limit]:
-    """Read it."""
-    return Call("limit", ("read", 0), lambda reply: Limit(None if reply[0] < 0 else reply[0], reply[1]))
+def limit() -> Plan[Limit]:
+    """Read it, and count until all is counted."""
+    while True:
+        most, held, more = yield Call("limit", ("read", 0), tuple)
+        if not more:
+            return Limit(None if most < 0 else most, held)

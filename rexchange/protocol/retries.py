@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from rexchange.protocol.call import Call, Plan, Reply, flag
+from rexchange.special import time_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
 PER_PAGE = 100
 """Entries that one call looks at or gives back."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +44,7 @@ def waiting(queue: str) -> Plan[list[Waiting]]:
 
 
 def _page(reply: Reply) -> list[Waiting]:
-    return [
-        Waiting(reply[i].decode(), _EPOCH + timedelta(milliseconds=int(reply[i + 1])), reply[i + 2])
-        for i in range(0, len(reply), 3)
-    ]
+    return [Waiting(reply[i].decode(), time_of(int(reply[i + 1])), reply[i + 2]) for i in range(0, len(reply), 3)]
 
 
 def retry_now(queue: str, session: str, ids: Sequence[str] | None) -> Plan[int]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
 from rexchange.checks import check_seconds
 from rexchange.codec import as_text, decode_table, encode_table, read_netstring, read_text, short_string
 from rexchange.errors import InvalidArgument
 from rexchange.protocol.call import Call, Plan, Reply
+from rexchange.special import time_of
 from rexchange.topology import check_name
 
 if TYPE_CHECKING:
@@ -168,17 +169,13 @@ def _trace(trace_id: str, record: bytes) -> tuple[int, Trace]:
         exchange=as_text(table.get("exchange")),
         routing_key=as_text(table.get("key")),
         keep=_int(table["keep"]),
-        begun=_instant(_int(table["begun"])),
-        ends=_instant(_int(table["ends"])),
+        begun=time_of(_int(table["begun"])),
+        ends=time_of(_int(table["ends"])),
     )
 
 
 def _int(value: object) -> int:
     return value if isinstance(value, int) else 0
-
-
-def _instant(ms: int) -> datetime:
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)
 
 
 # --- what happened
@@ -243,7 +240,7 @@ def _event(entry_id: bytes, fields: list[bytes]) -> TraceEvent:
     return TraceEvent(
         id=entry_id.decode(),
         trace_id=text(b"i"),
-        at=_instant(int(entry_id.split(b"-")[0])),
+        at=time_of(int(entry_id.split(b"-")[0])),
         kind=cast("Kind", text(b"k")),
         queue=text(b"q"),
         exchange=text(b"x"),

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from rexchange.errors import InvalidArgument, PublishRefused
-from rexchange.protocol.browse import PER_PAGE, check_id, check_limit, match_form
+from rexchange.protocol.browse import PER_PAGE, check_ids, check_limit, match_form
 from rexchange.protocol.call import Call, Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from rexchange.codec import Table
 
 Verb = Literal["move", "copy"]
@@ -39,7 +37,7 @@ class Transfer:
         if source == destination:
             raise InvalidArgument("destination", destination, f"another queue than {source!r}, the source")
         self._left = None if limit is None else check_limit(limit)
-        self._ids = None if ids is None else _check_ids(ids)
+        self._ids = None if ids is None else check_ids(ids)
         self._match = match_form(headers)
         self._bound = ""
         self._first = "-"
@@ -78,10 +76,3 @@ class Transfer:
 def _page(reply: Reply) -> Page:
     count, dealt, state, bound, last = reply.decode().split(" ")
     return Page(int(count), int(dealt), state, bound, last)
-
-
-def _check_ids(ids: object) -> list[str]:
-    """Return ids, each once."""
-    if isinstance(ids, str | bytes) or not hasattr(ids, "__iter__"):
-        raise InvalidArgument("ids", ids, "a list of the ids of messages, as browse shows them")
-    return list(dict.fromkeys(check_id("ids", each) for each in cast("Iterable[object]", ids)))

@@ -137,9 +137,9 @@ def _child(url: str, size: int, job: dict[str, Any]) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return real(*args, **options)
 
-    Wire.roundtrip = roundtrip  # type: ignore[method-assign]
+    Wire.roundtrip = roundtrip  # type: ignore[method-assign]  # the way to break it
     if job["alone"]:  # each object in a request of its own
-        definitions.PER_ROUND_TRIP = applying.PER_ROUND_TRIP = 1  # type: ignore[attr-defined]
+        definitions.PER_ROUND_TRIP = applying.PER_ROUND_TRIP = 1  # type: ignore[attr-defined]  # as applying imports it
     with Broker(url, vhost=job["vhost"]) as broker:
         broker.apply(topology(job["letter"], size), prune=True)
 
@@ -154,7 +154,7 @@ def main(url: str, size: int) -> None:
             try:
                 _child(url, size, job)
             except BaseException as error:  # noqa: BLE001 - it is told
-                print(f"{type(error).__name__}: {error}".replace("\n", " "), flush=True)  # noqa: T201
+                print(f"{type(error).__name__}: {error}".replace("\n", " "), flush=True)  # noqa: T201 - as above
                 os._exit(1)
             os._exit(0)
         if job["die_in"]:
@@ -162,9 +162,9 @@ def main(url: str, size: int) -> None:
             os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
         if not os.WIFEXITED(status):
-            print("killed", flush=True)  # noqa: T201
+            print("killed", flush=True)  # noqa: T201 - as above
         elif os.WEXITSTATUS(status) == 0:
-            print("done", flush=True)  # noqa: T201
+            print("done", flush=True)  # noqa: T201 - as above
 
 
 if __name__ == "__main__":

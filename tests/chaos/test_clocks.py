@@ -82,7 +82,7 @@ def test_a_short_jump_ahead_ends_nothing(make: Make, space: Keyspace) -> None:
             deadlines = space.sessions()
             space.clock_jumps(int(LIFE_MS / 2) - 50)
             # Each has renewed itself.
-            wait_until(lambda was=deadlines: all(now > was.get(name, 0) for name, now in space.sessions().items()))  # type: ignore[misc]
+            wait_until(lambda was=deadlines: all(now > was.get(name, 0) for name, now in space.sessions().items()))  # type: ignore[misc]  # of a default
         assert set(space.sessions()) == before
         held.ack(wait=True)
 

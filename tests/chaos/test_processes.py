@@ -16,7 +16,7 @@ from rexchange import Broker, Message
 from rexchange.errors import StaleDelivery
 from tests.chaos.conftest import SHORT_S, Make
 from tests.chaos.servers import Server, note, until
-from tests.chaos.workers import crew, missing
+from tests.chaos.workers import Worker, crew, missing
 
 
 def fill(broker: Broker, count: int) -> set[str]:
@@ -51,8 +51,8 @@ def test_a_killed_consumers_deliveries_reach_another(
         until(lambda: pending(outside, vhost) == 0, 5, "the last ack")
 
 
-def heir_and(*workers: object) -> Counter[str]:
-    return Counter(got.body for worker in workers for got in worker.got())  # type: ignore[attr-defined]
+def heir_and(*workers: Worker) -> Counter[str]:
+    return Counter(got.body for worker in workers for got in worker.got())
 
 
 @pytest.mark.slow
@@ -209,10 +209,10 @@ def test_eight_processes_with_kills_and_hangs_lose_nothing(
         start = time.monotonic()
         hurt = choice.sample(workers.workers, 5)
         for sleeper in hurt[:2]:
-            until(lambda s=sleeper: len(s.got()) > 10, 10, "some work")  # type: ignore[misc]
+            until(lambda s=sleeper: len(s.got()) > 10, 10, "some work")  # type: ignore[misc]  # of a default
             sleeper.hang()
         for victim in hurt[2:]:
-            until(lambda v=victim: len(v.got()) > 300, 20, "some work")  # type: ignore[misc]
+            until(lambda v=victim: len(v.got()) > 300, 20, "some work")  # type: ignore[misc]  # of a default
             victim.kill()
         until(lambda: int(outside.hlen(f"rx:{{{vhost}}}:consumers")) == 3, 10, "the end of five sessions")
         for sleeper in hurt[:2]:

@@ -220,7 +220,7 @@ def test_workers_and_the_server_are_killed_at_random(mortal: Server, tmp_path: P
         alive = [workers.start("retry", prefetch=5).ready() for _ in range(3)]
         for round_ in range(6):
             so_far = len(tried())
-            until(lambda so_far=so_far: len(tried()) > so_far + 15 or settled(), 20, "some tries")  # type: ignore[misc]
+            until(lambda so_far=so_far: len(tried()) > so_far + 15 or settled(), 20, "some tries")  # type: ignore[misc]  # of a default
             if round_ % 3 == 1:
                 mortal.kill()
                 mortal.start()

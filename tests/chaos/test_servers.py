@@ -81,12 +81,12 @@ def test_kill_9_and_restart_under_load(mortal: Server, tmp_path: Path) -> None:
         def trouble() -> None:
             for _ in range(2):
                 seen = sum(workers.handled().values())
-                until(lambda seen=seen: sum(workers.handled().values()) > seen + 200, 15, "work")  # type: ignore[misc]
+                until(lambda seen=seen: sum(workers.handled().values()) > seen + 200, 15, "work")  # type: ignore[misc]  # of a default
                 mortal.kill()
                 mortal.start()
                 start = time.monotonic()
                 seen = sum(workers.handled().values())
-                until(lambda seen=seen: sum(workers.handled().values()) > seen, 15, "work again")  # type: ignore[misc]
+                until(lambda seen=seen: sum(workers.handled().values()) > seen, 15, "work again")  # type: ignore[misc]  # of a default
                 recovery.append(time.monotonic() - start)
 
         load(workers, mortal, trouble)
@@ -363,7 +363,7 @@ def test_a_full_server_moves_and_deletes_and_refuses_to_copy(mortal: Server) -> 
 def test_flushall_is_told(make: Make, outside: redis.Redis) -> None:
     broker = make()
     broker.declare_queue("q")
-    caught: list[BaseException] = []
+    caught: list[TopologyLost] = []
 
     def consume() -> None:
         try:
@@ -377,7 +377,7 @@ def test_flushall_is_told(make: Make, outside: redis.Redis) -> None:
     outside.flushall()
     thread.join(5)
     assert len(caught) == 1
-    assert caught[0].reply_code == 541  # type: ignore[attr-defined]
+    assert caught[0].reply_code == 541
     with pytest.raises(TopologyLost, match="FLUSHALL"):
         broker.publish(b"x", routing_key="q")
     with pytest.raises(TopologyLost):
@@ -407,7 +407,7 @@ def test_flushall_is_survived_with_redeclare(make: Make, outside: redis.Redis, q
     for i in range(5):
         until(lambda: int(outside.info("clients")["blocked_clients"]) > 0, 5, "a blocked read")
         assert broker.publish(b"%d" % i, exchange="e", routing_key="k.x") == len(queues)
-        until(lambda i=i: seen.count(b"%d" % i) == len(queues), 5, "the message")  # type: ignore[misc]
+        until(lambda i=i: seen.count(b"%d" % i) == len(queues), 5, "the message")  # type: ignore[misc]  # of a default
         outside.flushall()
     until(lambda: publisher.publish(b"end", exchange="e", routing_key="k.x") > 0, 5, "the bindings again")
     thread.join(5)

@@ -6,6 +6,7 @@ import asyncio
 import queue
 import threading
 from collections import Counter
+from collections.abc import Callable
 
 import redis
 
@@ -30,9 +31,9 @@ def test_eight_threads_publish_and_eight_settle(  # noqa: C901 - three kinds of 
     lock = threading.Lock()
     errors: list[BaseException] = []
 
-    def guarded(work: object, *args: object) -> None:
+    def guarded(work: Callable[..., object], *args: object) -> None:
         try:
-            work(*args)  # type: ignore[operator]
+            work(*args)
         except BaseException as error:  # noqa: BLE001 - told to the test below
             errors.append(error)
 

@@ -231,7 +231,7 @@ def test_8_writers_and_a_server_killed_at_random_leave_no_value_without_its_even
             writer.ready()
         for _ in range(5):
             wanted = total(mortal) + chance.randrange(20, 180)
-            until(lambda wanted=wanted: total(mortal) >= wanted, 20, "work")  # type: ignore[misc]
+            until(lambda wanted=wanted: total(mortal) >= wanted, 20, "work")  # type: ignore[misc]  # of a default
             restarted(mortal)
         assert [writer.end(30) for writer in writers] == [0] * 8
         told = never_one_without_the_other(mortal)
@@ -257,7 +257,7 @@ def test_jobs_are_done_once_whoever_is_killed(mortal: Server, tmp_path: Path) ->
                 jobs |= more
                 wanted = total(mortal) + chance.randrange(20, 100)
                 broker.publish_many([Message(body.encode(), routing_key="work") for body in more])
-                until(lambda wanted=wanted: total(mortal) >= wanted, 20, "work")  # type: ignore[misc]
+                until(lambda wanted=wanted: total(mortal) >= wanted, 20, "work")  # type: ignore[misc]  # of a default
                 if turn % 3 == 2:
                     restarted(mortal)
                 else:

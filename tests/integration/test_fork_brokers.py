@@ -27,10 +27,10 @@ consumer = broker.consume("q", auto_ack=False)
 consumer.open()
 broker.declare_queue("moved")
 assert broker.move("q", "moved", limit=1) == 0
-lane = broker._lane._id
+lane = broker._lane.id
 child = os.fork()
 if child == 0:
-    assert broker._lane._id != lane
+    assert broker._lane.id != lane
     consumer.close()
     broker.publish(b"child", routing_key="q")
     assert broker.status().sessions == 1

@@ -154,7 +154,9 @@ def test_a_sentinel_url() -> None:
         {"username": None, "password": "s3cret2", "host": "a", "port": 26379},
         {"username": None, "password": "s3cret2", "host": "b", "port": 7},
     ]
-    assert resolve("rediss+sentinel://a/m?ssl_ca_certs=/ca").master.sentinels[0].kind == "tls"  # type: ignore[union-attr]
+    secure = resolve("rediss+sentinel://a/m?ssl_ca_certs=/ca").master
+    assert secure is not None
+    assert secure.sentinels[0].kind == "tls"
 
 
 def test_no_url_is_the_embedded_server_in_the_users_data_folder(

@@ -364,9 +364,9 @@ def test_bytes_that_are_no_text_have_a_line() -> None:
 
 def test_values_are_checked_as_a_file_is() -> None:
     wrong: Any = Topology(
-        exchanges=(Exchange("x", "topics"), "y"),  # type: ignore[arg-type]
+        exchanges=(Exchange("x", "topics"), "y"),  # type: ignore[arg-type]  # what is refused
         queues=(Queue("q", arguments={"x-max-length": -1}), Queue("mine", exclusive=True), Queue("amq.a")),
-        bindings=(Binding("", "q"), Binding("x", "q", "other")),  # type: ignore[arg-type]
+        bindings=(Binding("", "q"), Binding("x", "q", "other")),  # type: ignore[arg-type]  # what is refused
         policies=(Policy("p", "(", {"max-length": 1}),),
     )
     assert [(kind, name) for _, kind, name in told(wrong)] == [

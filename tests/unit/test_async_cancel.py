@@ -52,7 +52,7 @@ async def test_a_task_that_was_cancelled_may_still_publish_while_it_cleans_up() 
 async def test_a_transaction_whose_caller_is_cancelled_before_its_turn_is_not_done() -> None:
     async with async_memory_broker() as broker:
         await broker.declare_queue("q")
-        lock = broker._publisher._lock
+        lock = broker._publisher.lane.lock
         await lock.acquire()
 
         async def work() -> None:

@@ -264,7 +264,7 @@ def test_what_is_no_json_is_told_with_line_and_column(
 
 def test_a_source_of_another_type_is_the_callers_mistake() -> None:
     with pytest.raises(InvalidArgument, match="source is 5: wanted JSON as str or bytes, a dict, or a Path"):
-        read(5, vhost="/")  # type: ignore[arg-type]
+        read(5, vhost="/")  # type: ignore[arg-type]  # what is refused
 
 
 @pytest.mark.parametrize(

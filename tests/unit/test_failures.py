@@ -15,7 +15,7 @@ ADDRESS = resolve("redis://me:s3cret@h:7/1")
 
 def reply(text: str) -> Exception:
     """The exception that redis-py makes of an error reply."""
-    parsed = BaseParser.parse_error(text)  # type: ignore[no-untyped-call]
+    parsed = BaseParser.parse_error(text)  # type: ignore[no-untyped-call]  # redis-py has no types there
     assert isinstance(parsed, Exception)
     return parsed
 

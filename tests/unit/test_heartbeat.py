@@ -105,7 +105,7 @@ def make(
 def heart(broker: Broker, clock: Clock, gone: list[str], monkeypatch: pytest.MonkeyPatch) -> Heartbeat:
     """A heartbeat of session s1, which lives for a second; every renewal makes that 15. No alarm shortens its waits."""
     made = make(broker, clock, gone)
-    monkeypatch.setattr(made, "_wait", lambda until, *, exact: clock.wait(until - clock.now))  # noqa: ARG005
+    monkeypatch.setattr(made, "_wait", lambda until, *, exact: clock.wait(until - clock.now))  # noqa: ARG005 - a stand-in
     return made
 
 
@@ -224,7 +224,7 @@ def test_it_ticks_three_times_in_a_sessions_life_for_a_long_pause_makes_the_dead
     longest: float,
 ) -> None:
     heart = make(broker, clock, gone, load(heartbeat=5, session_timeout=session_timeout))
-    monkeypatch.setattr(heart, "_wait", lambda until, *, exact: clock.wait(until - clock.now))  # noqa: ARG005
+    monkeypatch.setattr(heart, "_wait", lambda until, *, exact: clock.wait(until - clock.now))  # noqa: ARG005 - a stand-in
     answering(heart, monkeypatch, IDLE)
     assert run(heart, clock, 1) == [longest]
 

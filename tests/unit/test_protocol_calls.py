@@ -298,7 +298,7 @@ ROWS = [
     Row(inspect.status(), {}),
     Row(first(later.scheduled("e", 7)), {"verb": "list", "from": "", "number": "", "limit": 7}),
     Row(later.cancel("5.e", "e"), {"verb": "cancel", "from": "5", "number": 0, "limit": 0}),
-    Row(later.limit(), {"verb": "read", "limit": 0}),
+    Row(first(later.limit()), {"verb": "read", "limit": 0}),
     Row(later.set_limit(5), {"verb": "set", "limit": 5}),
     Row(
         first(browse.browse("q", "s1", browse.Filter.of("ready", {"h": 1}, "m", 2), limit=7, after="5-0")),

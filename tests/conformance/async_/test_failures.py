@@ -107,7 +107,7 @@ async def test_a_command_after_an_interrupted_one_reads_its_own_reply(broker: As
 
 async def test_a_publish_that_waits_too_long_for_another_was_not_done(broker: AsyncBroker) -> None:
     await broker.declare_queue("q")
-    lock = broker._publisher._lock
+    lock = broker._publisher.lane.lock
     await lock.acquire()
 
     with pytest.raises(BrokerConnectionError, match="the time was up") as caught:
@@ -123,7 +123,7 @@ async def test_an_interrupted_publish_tells_its_neighbours(broker: AsyncBroker) 
     """They share one call: nobody may wait for ever for the answer that only the interrupted one would have read."""
     await broker.declare_queue("q")
     publisher = broker._publisher
-    await publisher._lock.acquire()
+    await publisher.lane.lock.acquire()
 
     async def publish() -> int:
         return await broker.publish(b"1", routing_key="q")
@@ -135,7 +135,7 @@ async def test_an_interrupted_publish_tells_its_neighbours(broker: AsyncBroker) 
         raise INTERRUPTION
 
     Faults(broker).during("publish", interrupt)
-    publisher._lock.release()
+    publisher.lane.lock.release()
 
     raised: list[BaseException] = []
     for each in neighbours:
@@ -152,11 +152,11 @@ async def test_two_processes_on_one_lane_lose_and_double_nothing(broker: AsyncBr
     await broker.declare_queue("q")
     copy = await connect()
     await broker.publish(b"0", routing_key="q")
-    copy._publisher._lane, copy._publisher._number = broker._publisher._lane, broker._publisher._number
+    copy._publisher.lane.id, copy._publisher.lane.number = broker._publisher.lane.id, broker._publisher.lane.number
 
     for number in range(1, 4):
         await broker.publish(b"%d" % number, routing_key="q")
         await copy.publish(b"copy %d" % number, routing_key="q")
 
     assert await bodies(broker) == [b"0", b"1", b"copy 1", b"2", b"copy 2", b"3", b"copy 3"]
-    assert copy._publisher._lane != broker._publisher._lane
+    assert copy._publisher.lane.id != broker._publisher.lane.id

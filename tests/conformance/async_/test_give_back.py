@@ -443,13 +443,13 @@ async def test_a_renewal_that_crosses_a_reconnect_takes_nothing_for_lost(broker:
     await fill(broker, 1)
     async with broker.consume("q", auto_ack=False) as consumer:
         delivery = await anext(consumer)
-        holder = consumer._holder
-        renewal = holder.extension()
+        renewing = consumer._renewing
+        renewal = renewing.extension()
         assert renewal is not None
 
-        await holder.attach()
+        await consumer._holder.attach()
         stale = await broker._link.run(renewal)
-        holder.lost(stale)
+        renewing.lost(stale)
 
         await delivery.ack(wait=True)
 

@@ -152,7 +152,7 @@ async def test_a_session_that_follows_a_reaped_one_renews_what_the_old_one_did(c
         heart = broker._session._heart
         assert broker._session.id != first
         assert heart is not None
-        assert list(heart._renewals) == [consumer._holder]
+        assert list(heart._renewals) == [consumer._renewing]
         await again.ack(wait=True)
 
 

@@ -325,12 +325,12 @@ async def test_a_lane_that_another_process_used_is_drawn_anew(broker: AsyncBroke
     await broker.declare_queue("b")
     wanted = await fill(broker, "a", 3)
     other = await connect()
-    other._lane._id = broker._lane._id
+    other._lane.id = broker._lane.id
     assert await broker.move("a", "b", limit=1) == 1
     assert await broker.move("a", "b", limit=1) == 1
 
     assert await other.move("a", "b") == 1
-    assert other._lane._id != broker._lane._id
+    assert other._lane.id != broker._lane.id
     assert await bodies(broker, "b") == wanted
 
 

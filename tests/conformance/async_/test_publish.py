@@ -223,7 +223,7 @@ async def test_a_closed_broker_publishes_nothing(connect: Connect, broker: Async
 
 async def test_a_publish_gives_up_in_time_while_another_is_under_way(broker: AsyncBroker) -> None:
     await broker.declare_queue("q")
-    async with broker._publisher._lock:  # as if another caller's publish waited for a server that is away
+    async with broker._publisher.lane.lock:  # as if another caller's publish waited for a server that is away
         with pytest.raises(BrokerConnectionError) as caught:
             await broker.publish(b"late", routing_key="q", timeout=0.05)
     assert caught.value.outcome == "not_done"

@@ -133,10 +133,10 @@ async def test_two_processes_on_one_lane_lose_and_double_nothing(
     await broker.declare_queue("events")
     copy = await connect()
     await count(broker, key)
-    copy._publisher._lane, copy._publisher._number = broker._publisher._lane, broker._publisher._number
+    copy._publisher.lane.id, copy._publisher.lane.number = broker._publisher.lane.id, broker._publisher.lane.number
     assert [await count(each, key) for each in (broker, copy, broker, copy)] == [2, 3, 4, 5]
     assert ask("GET", key) == b"5"
-    assert copy._publisher._lane != broker._publisher._lane
+    assert copy._publisher.lane.id != broker._publisher.lane.id
 
 
 async def test_one_that_waits_too_long_for_a_publish_was_not_done(
@@ -144,10 +144,10 @@ async def test_one_that_waits_too_long_for_a_publish_was_not_done(
 ) -> None:
     key = cached("n")
     await broker.declare_queue("events")
-    await broker._publisher._lock.acquire()
+    await broker._publisher.lane.lock.acquire()
     with pytest.raises(BrokerConnectionError, match="the time was up") as caught:
         await count(broker, key, timeout=0.01)
-    broker._publisher._lock.release()
+    broker._publisher.lane.lock.release()
     assert caught.value.outcome == "not_done"
     assert ask("GET", key) is None
     assert await count(broker, key) == 1

@@ -108,7 +108,7 @@ def test_a_command_after_an_interrupted_one_reads_its_own_reply(broker: Broker) 
 
 def test_a_publish_that_waits_too_long_for_another_was_not_done(broker: Broker) -> None:
     broker.declare_queue("q")
-    lock = broker._publisher._lock
+    lock = broker._publisher.lane.lock
     lock.acquire()
 
     with pytest.raises(BrokerConnectionError, match="the time was up") as caught:
@@ -124,7 +124,7 @@ def test_an_interrupted_publish_tells_its_neighbours(broker: Broker) -> None:
     """They share one call: nobody may wait for ever for the answer that only the interrupted one would have read."""
     broker.declare_queue("q")
     publisher = broker._publisher
-    publisher._lock.acquire()
+    publisher.lane.lock.acquire()
 
     def publish() -> int:
         return broker.publish(b"1", routing_key="q")
@@ -136,7 +136,7 @@ def test_an_interrupted_publish_tells_its_neighbours(broker: Broker) -> None:
         raise INTERRUPTION
 
     Faults(broker).during("publish", interrupt)
-    publisher._lock.release()
+    publisher.lane.lock.release()
 
     raised: list[BaseException] = []
     for each in neighbours:
@@ -153,11 +153,11 @@ def test_two_processes_on_one_lane_lose_and_double_nothing(broker: Broker, conne
     broker.declare_queue("q")
     copy = connect()
     broker.publish(b"0", routing_key="q")
-    copy._publisher._lane, copy._publisher._number = broker._publisher._lane, broker._publisher._number
+    copy._publisher.lane.id, copy._publisher.lane.number = broker._publisher.lane.id, broker._publisher.lane.number
 
     for number in range(1, 4):
         broker.publish(b"%d" % number, routing_key="q")
         copy.publish(b"copy %d" % number, routing_key="q")
 
     assert bodies(broker) == [b"0", b"1", b"copy 1", b"2", b"copy 2", b"3", b"copy 3"]
-    assert copy._publisher._lane != broker._publisher._lane
+    assert copy._publisher.lane.id != broker._publisher.lane.id

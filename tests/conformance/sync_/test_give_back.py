@@ -440,13 +440,13 @@ def test_a_renewal_that_crosses_a_reconnect_takes_nothing_for_lost(broker: Broke
     fill(broker, 1)
     with broker.consume("q", auto_ack=False) as consumer:
         delivery = next(consumer)
-        holder = consumer._holder
-        renewal = holder.extension()
+        renewing = consumer._renewing
+        renewal = renewing.extension()
         assert renewal is not None
 
-        holder.attach()
+        consumer._holder.attach()
         stale = broker._link.run(renewal)
-        holder.lost(stale)
+        renewing.lost(stale)
 
         delivery.ack(wait=True)
 

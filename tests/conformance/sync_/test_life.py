@@ -151,7 +151,7 @@ def test_a_session_that_follows_a_reaped_one_renews_what_the_old_one_did(connect
         heart = broker._session._heart
         assert broker._session.id != first
         assert heart is not None
-        assert list(heart._renewals) == [consumer._holder]
+        assert list(heart._renewals) == [consumer._renewing]
         again.ack(wait=True)
 
 

@@ -326,12 +326,12 @@ def test_a_lane_that_another_process_used_is_drawn_anew(broker: Broker, connect:
     broker.declare_queue("b")
     wanted = fill(broker, "a", 3)
     other = connect()
-    other._lane._id = broker._lane._id
+    other._lane.id = broker._lane.id
     assert broker.move("a", "b", limit=1) == 1
     assert broker.move("a", "b", limit=1) == 1
 
     assert other.move("a", "b") == 1
-    assert other._lane._id != broker._lane._id
+    assert other._lane.id != broker._lane.id
     assert bodies(broker, "b") == wanted
 
 

@@ -128,19 +128,19 @@ def test_two_processes_on_one_lane_lose_and_double_nothing(
     broker.declare_queue("events")
     copy = connect()
     count(broker, key)
-    copy._publisher._lane, copy._publisher._number = broker._publisher._lane, broker._publisher._number
+    copy._publisher.lane.id, copy._publisher.lane.number = broker._publisher.lane.id, broker._publisher.lane.number
     assert [count(each, key) for each in (broker, copy, broker, copy)] == [2, 3, 4, 5]
     assert ask("GET", key) == b"5"
-    assert copy._publisher._lane != broker._publisher._lane
+    assert copy._publisher.lane.id != broker._publisher.lane.id
 
 
 def test_one_that_waits_too_long_for_a_publish_was_not_done(broker: Broker, ask: Bare, cached: Cached) -> None:
     key = cached("n")
     broker.declare_queue("events")
-    broker._publisher._lock.acquire()
+    broker._publisher.lane.lock.acquire()
     with pytest.raises(BrokerConnectionError, match="the time was up") as caught:
         count(broker, key, timeout=0.01)
-    broker._publisher._lock.release()
+    broker._publisher.lane.lock.release()
     assert caught.value.outcome == "not_done"
     assert ask("GET", key) is None
     assert count(broker, key) == 1
