@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, overload
@@ -148,7 +149,8 @@ class AsyncPublishing(AsyncTopology):
         try:
             settings = self.settings
             group = Group(batch, max_body=settings.max_body, max_call=settings.max_call, patient=patience is not None)
-            await self._ready()
+            if self._release is None or self._pid != os.getpid():
+                await self._ready()
             publisher = self._publisher if level is MEMORY else self._publisher_of(level)
             if patience is None:
                 receipts = await publisher.publish(group, self._link.deadline(seconds))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -67,6 +68,8 @@ class Link(Trying):
         #: The policies, as far as they are known here; scripts refuse what was worked out from others.
         self.policies: State = NONE
         self._vhost_id = b""
+        # How the EVALSHA of each script begins.
+        self._heads: dict[str, tuple[bytes, ...]] = {}
         self._opening = io.Lock()
         self._home: object = None
 
@@ -115,10 +118,11 @@ class Link(Trying):
 
     def command(self, call: Call[T], vhost_id: bytes | None = None) -> list[Arg]:
         """Return the EVALSHA of a call; `vhost_id` is given while it is not yet the one for all."""
-        sha = self.address.script(call.script).sha
-        if call.opens:
-            return ["EVALSHA", sha, 1, self.keys.vhost, *call.args]
-        return ["EVALSHA", sha, 1, self.keys.vhost, vhost_id or self._vhost_id, *call.args]
+        head = self._heads.get(call.script)
+        if head is None:
+            sha = self.address.script(call.script).sha.encode()
+            head = self._heads[call.script] = (b"EVALSHA", sha, b"1", self.keys.vhost)
+        return [*head, *call.args] if call.opens else [*head, vhost_id or self._vhost_id, *call.args]
 
     def open(self, deadline: float | None = None) -> None:
         """Connect, look at the server, open the vhost; nothing where that was done.
@@ -179,7 +183,8 @@ class Link(Trying):
             self.open(limit)
         elif self._given_up:
             raise self._gave_up()
-        self.at_home()
+        if io.HAS_LOOPS:
+            self.at_home()
         seen, used = self._vhost_id, wire or self.commands
         first: RedisError | ConnectionLost
         # The first try stands here by itself, without the steps of all others: it nearly always is the last, and this
@@ -190,7 +195,8 @@ class Link(Trying):
             first = lost
         else:
             if not isinstance(reply, RedisError):
-                self._answered_now()
+                if self._last != math.inf:
+                    self._answered_now()
                 return call.decode(reply)
             first = reply
         try:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, overload
@@ -149,7 +150,8 @@ class Publishing(Topology):
         try:
             settings = self.settings
             group = Group(batch, max_body=settings.max_body, max_call=settings.max_call, patient=patience is not None)
-            self._ready()
+            if self._release is None or self._pid != os.getpid():
+                self._ready()
             publisher = self._publisher if level is MEMORY else self._publisher_of(level)
             if patience is None:
                 receipts = publisher.publish(group, self._link.deadline(seconds))
