@@ -10,7 +10,7 @@ import pytest
 
 from tests.bench.budgets import running
 from tests.bench.budgets.case import DEFAULT, FULL, QUICK, Bench, Case, Missing, Row, Scale, Side
-from tests.bench.growth.curve import Curve, Lines
+from tests.bench.growth.curve import Point, in_turns, series
 from tests.bench.growth.curve import Scale as GrowthScale
 from tests.bench.judging import Better, judge
 from tests.bench.work import Figures
@@ -131,24 +131,25 @@ def test_figures_are_shown_with_three_digits(figure: float, shown: str) -> None:
     assert running.short(figure) == shown
 
 
-def test_a_curve_ends_where_it_becomes_too_slow() -> None:
-    lines = Lines([10, 100, 1000])
-    assert not lines.gone("headers", 1000)
-    lines.add("headers", 30)
-    assert not lines.gone("headers", 1000)
-    lines.add("headers", 1001)
-    assert lines.gone("headers", 1000)
-    lines.add("headers", None)
-    assert lines.gone("headers", 1000)
-    curve = Curve("bindings", "Title", "x", "y", lambda _server, _scale: lines)
-    assert curve.row(lines) == {
-        "name": "bindings",
-        "title": "Title",
-        "x_label": "x",
-        "y_label": "y",
-        "x": [10, 100, 1000],
-        "series": {"headers": [30, 1001, None]},
-    }
+def test_the_points_of_a_curve_are_measured_in_rounds_that_begin_elsewhere() -> None:
+    log: list[str] = []
+
+    def point(label: str, size: int) -> Point:
+        def block() -> float:
+            log.append(f"{label}{size}")
+            return {1: 100.0, 2: 3.0, 3: 1.0, 4: 2.0}[log.count(f"{label}{size}")]
+
+        return Point(label, size, block)
+
+    points = [point("a", 1), point("a", 10), point("b", 1), point("b", 10)]
+    assert in_turns(points, 3) == [2.0] * 4  # the first of each, 100, warms up
+    assert [log[start] for start in range(0, 16, 4)] == ["a1", "a10", "b1", "b10"]
+    assert log[4:8] == ["a10", "b1", "b10", "a1"]
+
+
+def test_a_size_that_a_series_lacks_is_none() -> None:
+    points = [Point(label, size, lambda: 0.0) for label, size in (("topic", 10), ("topic", 1000), ("headers", 10))]
+    assert series(points, [1, 2, 3], [10, 1000]) == {"topic": [1, 2], "headers": [3, None]}
 
 
 def test_a_quick_curve_goes_to_a_part_of_the_largest_size() -> None:

@@ -2,52 +2,43 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
+from functools import partial
 
 from rexchange import AsyncBroker, AsyncConsumer, Broker
 from tests.bench.budgets.case import QUICK, Bench, Case, Row, Scale, Side
 from tests.bench.holding import declare_many
+from tests.bench.looping import Tasks, loop
 from tests.bench.work import Figures
 
 _ONE_CORE_MS = 1000.0
 
 
 @contextmanager
-def consumers(url: str, count: int) -> Iterator[None]:
+def _consumers(url: str, count: int) -> Iterator[None]:
     """So many processes' worth: a broker, so a session and a heartbeat, and a consumer of a queue of its own each."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    stack = AsyncExitStack()
+    tasks, stack = Tasks(), AsyncExitStack()
 
-    async def begin() -> list[asyncio.Task[None]]:
-        tasks = []
+    async def begin() -> None:
         for number in range(count):
             broker = await stack.enter_async_context(AsyncBroker(url))
             consumer = await stack.enter_async_context(broker.consume(f"q{number}", auto_ack=False))
-            tasks.append(loop.create_task(_wait(consumer)))
-        return tasks
+            tasks.start(partial(_wait, consumer))
 
     async def end() -> None:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await stack.aclose()
+        try:
+            await tasks.cancel()
+        finally:
+            await stack.aclose()
 
-    tasks = asyncio.run_coroutine_threadsafe(begin(), loop).result()
-    try:
-        yield
-        if ended := [task for task in tasks if task.done()]:
-            raise AssertionError(f"{len(ended)} consumers did not wait for all of the time: {ended[0]}")
-    finally:
-        asyncio.run_coroutine_threadsafe(end(), loop).result()
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
+    with loop() as own:
+        try:
+            own.run(begin)
+            yield
+        finally:
+            own.run(end)
 
 
 async def _wait(consumer: AsyncConsumer) -> None:
@@ -57,12 +48,12 @@ async def _wait(consumer: AsyncConsumer) -> None:
 
 @contextmanager
 def _idle(bench: Bench) -> Iterator[tuple[Side, Side]]:
-    server, part = bench.server, bench.scale.part
+    server = bench.server
     queues, count = bench.scale.size(10_000), bench.scale.size(100, 5)
-    seconds = 1.0 if part < QUICK.part else 10.0
+    seconds = 1.0 if bench.scale.part < QUICK.part else 10.0
     with Broker(server.url) as broker:
         declare_many(broker, 0, queues)
-    with consumers(server.url, count):
+    with _consumers(server.url, count):
 
         def ours() -> Figures:
             cpu, started = server.cpu(), time.monotonic()

@@ -6,6 +6,7 @@ import argparse
 import logging
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,17 @@ from rich.table import Table
 
 from tests.bench import results
 from tests.bench.growth import bindings, bodies, consumers, sizes
-from tests.bench.growth.curve import DEFAULT, QUICK, Curve, Lines
+from tests.bench.growth.curve import DEFAULT, QUICK, Curve
 from tests.bench.server import BenchServer
 
 CURVES: tuple[Curve, ...] = (*bindings.CURVES, *sizes.CURVES, *consumers.CURVES, *bodies.CURVES)
 
 
-def show(console: Console, curve: Curve, lines: Lines) -> None:
+def show(console: Console, row: Mapping[str, Any]) -> None:
     """Print one curve as a table."""
-    table = Table(curve.x_label, *lines.series, title=f"{curve.title}: {curve.y_label}", title_justify="left")
-    for number, size in enumerate(lines.x):
-        points = [line[number] for line in lines.series.values()]
+    table = Table(row["x_label"], *row["series"], title=f"{row['title']}: {row['y_label']}", title_justify="left")
+    for number, size in enumerate(row["x"]):
+        points = [line[number] for line in row["series"].values()]
         table.add_row(f"{size:,}", *("too slow" if point is None else f"{point:,.2f}" for point in points))
     console.print(table)
 
@@ -48,10 +49,9 @@ def main() -> int:
         with BenchServer() as server:
             name, _, version = server.name.partition(" ")
             servers[name] = version
-            lines = curve.draw(server, QUICK if options.quick else DEFAULT)
-        show(console, curve, lines)
+            rows.append(curve.row(server, QUICK if options.quick else DEFAULT))
+        show(console, rows[-1])
         console.print(f"[dim]{time.monotonic() - started:.0f} s[/]")
-        rows.append(curve.row(lines))
     console.print(f"{time.monotonic() - begun:.0f} seconds, {servers}")
     if options.json:
         results.put(options.json, "growth", rows, servers, only=bool(options.only))

@@ -2,38 +2,43 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from functools import partial
 from itertools import count
 
 from rexchange import Broker
 from tests.bench.binding import Type, bound, publish_cost, traffic, warm
-from tests.bench.growth.curve import SERVER_CPU, Curve, Lines, Scale, median_of
+from tests.bench.growth.curve import SERVER_CPU, Curve, Point, Scale
 from tests.bench.server import BenchServer
 
 _TOO_SLOW_US = 1000.0
-"""A series ends there: filling the next size would only wait."""
+"""What costs so much at one size would take minutes, or the server's patience, at the next."""
 
 
-def _bindings(server: BenchServer, scale: Scale) -> Lines:
-    lines = Lines(scale.up_to(10, 100, 1000, 10_000, 100_000, 1_000_000))
+def _sizes(scale: Scale) -> list[int]:
+    return scale.up_to(10, 100, 1000, 10_000, 100_000, 1_000_000)
+
+
+def _prepare(server: BenchServer, scale: Scale, stack: ExitStack) -> list[Point]:
+    points: list[Point] = []
     kinds: tuple[Type, ...] = ("direct", "topic", "headers")
     for type_ in kinds:
-        labels = ["topic, cached routes", "topic, new keys"] if type_ == "topic" else [type_]
-        with Broker(server.url, vhost=type_) as broker:
-            start = 0
-            for size in lines.x:
-                if any(lines.gone(label, _TOO_SLOW_US) for label in labels):
-                    lines.add(labels[0], None)
-                    continue
-                bound(server, broker, type_, type_, start, size)
-                start = size
-                numbers = count(100)
-                for label in labels:
-                    work = traffic(type_, size, numbers if label == labels[-1] else warm())
-                    block = partial(publish_cost, server, broker, work, scale.messages)
-                    lines.add(label, median_of(scale, block))
-        server.flush()
-    return lines
+        for size in _sizes(scale):
+            vhost = f"{type_}-{size}"
+            broker = stack.enter_context(Broker(server.url, vhost=vhost))
+            bound(server, broker, vhost, type_, 0, size)
+            if type_ == "topic":
+                work = traffic(type_, size, warm())
+                points.append(
+                    Point("topic, cached routes", size, partial(publish_cost, server, broker, work, scale.messages))
+                )
+            label = "topic, new keys" if type_ == "topic" else type_
+            work = traffic(type_, size, count(100))
+            points.append(Point(label, size, partial(publish_cost, server, broker, work, scale.messages)))
+            if publish_cost(server, broker, work, 1) > _TOO_SLOW_US:
+                break
+    return points
 
 
-CURVES = (Curve("bindings", "Cost of a publish against the bindings", "bindings", SERVER_CPU, _bindings),)
+_TITLE = "Cost of a publish against the bindings of its exchange"
+CURVES = (Curve("bindings", _TITLE, "bindings", SERVER_CPU, _sizes, _prepare),)

@@ -3,68 +3,80 @@
 from __future__ import annotations
 
 import asyncio
-import statistics
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
+from functools import partial
 
 from rexchange import AsyncBroker, AsyncConsumer, Message
-from tests.bench.growth.curve import SERVER_CPU, Curve, Lines, Scale
+from tests.bench.growth.curve import SERVER_CPU, Curve, Point, Scale
 from tests.bench.holding import SMALL
+from tests.bench.looping import Loop, Tasks, loop
 from tests.bench.server import BenchServer
 from tests.bench.work import BATCH
 
-_ALL_HANDLED_S = 60
+_ALL_HANDLED_S = 120
 
 
-class _Count:
-    """How many were handled, and whether that is all."""
+def _sizes(scale: Scale) -> list[int]:
+    return scale.up_to(1, 10, 100, 1000)
 
-    def __init__(self) -> None:
-        self.left = 0
-        self.all = asyncio.Event()
 
-    def start(self, messages: int) -> None:
-        self.left = messages
-        self.all.clear()
+class _Crowd:
+    """A queue with so many consumers, each on a connection of its own."""
 
-    async def handle(self, consumer: AsyncConsumer) -> None:
+    def __init__(self, server: BenchServer, size: int, messages: int) -> None:
+        self._server = server
+        self._size = size
+        self._messages = messages
+        self._left = 0
+        self._all = asyncio.Event()
+        self._broker = AsyncBroker(server.url, vhost=f"size-{size}")
+        self._tasks = Tasks()
+        self._stack = AsyncExitStack()
+
+    async def begin(self) -> None:
+        """Let them wait for messages."""
+        await self._stack.enter_async_context(self._broker)
+        await self._broker.declare_queue("q")
+        for _ in range(self._size):
+            consumer = await self._stack.enter_async_context(self._broker.consume("q", auto_ack=False))
+            self._tasks.start(partial(self._handle, consumer))
+
+    async def end(self) -> None:
+        """Close all of it."""
+        try:
+            await self._tasks.cancel()
+        finally:
+            await self._stack.aclose()
+
+    async def block(self) -> float:
+        """Publish, and wait until all is handled."""
+        self._left = self._messages
+        self._all.clear()
+        batch = [Message(SMALL, routing_key="q")] * BATCH
+        cpu = self._server.cpu()
+        for _ in range(0, self._messages, BATCH):
+            await self._broker.publish_many(batch)
+        await asyncio.wait_for(self._all.wait(), _ALL_HANDLED_S)
+        return (self._server.cpu() - cpu) / self._messages * 1e6
+
+    async def _handle(self, consumer: AsyncConsumer) -> None:
         async for delivery in consumer:
             await delivery.ack()
-            self.left -= 1
-            if self.left == 0:
-                self.all.set()
+            self._left -= 1
+            if self._left == 0:
+                self._all.set()
 
 
-async def _draw(server: BenchServer, scale: Scale) -> Lines:
-    lines = Lines(scale.up_to(1, 10, 100, 1000))
-    async with AsyncExitStack() as stack:
-        broker = await stack.enter_async_context(AsyncBroker(server.url))
-        await broker.declare_queue("q")
-        batch = [Message(SMALL, routing_key="q")] * BATCH
-        handled, tasks = _Count(), set[asyncio.Task[None]]()
-
-        async def block() -> float:
-            handled.start(scale.messages)
-            cpu = server.cpu()
-            for _ in range(0, scale.messages, BATCH):
-                await broker.publish_many(batch)
-            await asyncio.wait_for(handled.all.wait(), _ALL_HANDLED_S)
-            return (server.cpu() - cpu) / scale.messages * 1e6
-
-        for size in lines.x:
-            while len(tasks) < size:
-                consumer = await stack.enter_async_context(broker.consume("q", auto_ack=False))
-                tasks.add(asyncio.create_task(handled.handle(consumer)))
-            costs = [await block() for _ in range(scale.blocks + 1)][1:]
-            lines.add("publish + consume", statistics.median(costs))
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    return lines
-
-
-def _consumers(server: BenchServer, scale: Scale) -> Lines:
-    return asyncio.run(_draw(server, scale))
+def _prepare(server: BenchServer, scale: Scale, stack: ExitStack) -> list[Point]:
+    own: Loop = stack.enter_context(loop())
+    points: list[Point] = []
+    for size in _sizes(scale):
+        crowd = _Crowd(server, size, scale.messages)
+        stack.callback(own.run, crowd.end)
+        own.run(crowd.begin)
+        points.append(Point("publish + consume", size, partial(own.run, crowd.block)))
+    return points
 
 
 _TITLE = "Cost of a message against the consumers of its queue"
-CURVES = (Curve("consumers", _TITLE, "consumers of one queue", SERVER_CPU, _consumers),)
+CURVES = (Curve("consumers", _TITLE, "consumers of one queue", SERVER_CPU, _sizes, _prepare),)
