@@ -20,7 +20,9 @@ _STRIDE = 7919
 
 def binding(type_: Type, number: int) -> Binding:
     """Return the binding of this number: no two match one message."""
-    arguments: dict[str, FieldValue] = {"x-match": "all", "user": number} if type_ == "headers" else {}
+    arguments: dict[str, FieldValue] = (
+        {"x-match": "all", "user": number, "kind": "created"} if type_ == "headers" else {}
+    )
     key = {"direct": f"user.{number}", "topic": f"user.{number}.*", "headers": ""}[type_]
     return Binding("events", "mail", binding_key=key, arguments=arguments)
 

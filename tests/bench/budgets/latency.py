@@ -46,7 +46,7 @@ def _read(path: str, answers: Connection) -> None:
         if ids:
             pipe.xack("bare", "g", *ids)
             pipe.xdel("bare", *ids)
-        pipe.xreadgroup("g", "me", {"bare": ">"}, count=PREFETCH, block=_PATIENCE_S * 1000)
+        pipe.xreadgroup("g", "me", {"bare": ">"}, count=PREFETCH, block=0)
         entries = pipe.execute()[-1][0][1]
         now = time.perf_counter_ns()
         if entries[0][1][b"body"] == _STOP:

@@ -68,7 +68,7 @@ def _fanout_memory(bench: Bench) -> Iterator[tuple[Side, Side]]:
 
 @contextmanager
 def _fanout_time(bench: Bench) -> Iterator[tuple[Side, Side]]:
-    server, queues, body, times = bench.server, 10, b"x" * (_KIB * _KIB), bench.scale.fewer(500, 10) // 10
+    server, queues, body, times = bench.server, 10, b"x" * (_KIB * _KIB), max(bench.scale.messages // 500, 1)
     with Broker(server.url) as broker:
         _fanout(broker, queues)
         message = [Message(body, exchange="all")]
