@@ -19,10 +19,13 @@ class Missing(Exception):
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is done. `part` is that of the large sizes, such as a million bindings."""
+    """How much is done, in many short rounds rather than few long ones: a neighbour's load then spoils some of them.
 
-    messages: int = 10_000
-    rounds: int = 7
+    `part` is that of the large sizes, such as a million bindings.
+    """
+
+    messages: int = 5000
+    rounds: int = 15
     part: float = 1.0
     deep: int = 2_000_000
     """Messages of the deep queue: the design says 10,000,000, for which --full is."""
@@ -37,8 +40,8 @@ class Scale:
 
 
 DEFAULT = Scale()
-QUICK = Scale(messages=5000, rounds=3, part=0.1, deep=200_000)
-FULL = Scale(messages=20_000, rounds=9, deep=10_000_000)
+QUICK = Scale(messages=2500, rounds=5, part=0.1, deep=200_000)
+FULL = Scale(messages=10_000, deep=10_000_000)
 
 
 @dataclass(frozen=True)

@@ -119,6 +119,6 @@ def cases(_scale: Scale) -> list[Case]:
                 Row("latency-p99", f"{what}, p99", "p99", 2.0, unit),
             ),
             _latency,
-            most_rounds=5,
+            most_rounds=9,
         )
     ]

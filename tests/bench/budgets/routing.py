@@ -49,11 +49,11 @@ def cases(scale: Scale) -> list[Case]:
                 Row("bindings-cold", f"{topic}, keys never seen before: server CPU", "cold", 2.0),
             ),
             _sides("topic", many),
-            most_rounds=5,
+            most_rounds=9,
         ),
         Case(
             (Row("headers-bindings", f"{some:,} headers bindings over 10: server CPU", "cold", 3.0),),
             _sides("headers", some),
-            most_rounds=5,
+            most_rounds=9,
         ),
     ]
