@@ -9,7 +9,7 @@ SPLIT ?=
 # Scenarios of `make differential`.
 N ?= 2000
 # What decides and does no I/O is covered to the last branch.
-SANS_IO := rexchange/applying/*,rexchange/changes.py,rexchange/checks.py,rexchange/protocol/*,rexchange/scripts.py,rexchange/ledger.py,rexchange/errors/*,rexchange/topology.py,rexchange/records.py,rexchange/traits.py,rexchange/policies.py,rexchange/definitions/*,rexchange/arguments.py,rexchange/message.py,rexchange/codec.py,rexchange/keyspace.py,rexchange/settings.py,rexchange/hooks.py,rexchange/special.py,rexchange/receipt.py,rexchange/blocked.py,rexchange/retries.py
+SANS_IO := rexchange/applying/*,rexchange/changes.py,rexchange/checks.py,rexchange/protocol/*,rexchange/scripts.py,rexchange/ledger.py,rexchange/errors/*,rexchange/topology.py,rexchange/records.py,rexchange/traits.py,rexchange/policies.py,rexchange/definitions/*,rexchange/arguments.py,rexchange/message.py,rexchange/codec.py,rexchange/keyspace.py,rexchange/settings.py,rexchange/hooks.py,rexchange/special.py,rexchange/receipt.py,rexchange/blocked.py,rexchange/confirms.py,rexchange/retries.py
 CHECKS := check-format check-lint check-mypy check-pyright check-floors check-unasync check-luacheck check-stylua check-tests check-coverage check-bench check-wheel
 
 .DEFAULT_GOAL := help

@@ -58,6 +58,8 @@ class Link(Trying):
         self.vhost = vhost
         self.keys = Keys(topology.check_vhost(vhost))
         self.facts: ServerFacts | None = None
+        #: Milliseconds that a publish waits for replicas or the disk.
+        self.confirm_ms = int(settings.confirm_timeout.total_seconds() * 1000)
         self.restore: Callable[[Runner], Awaitable[None]] | None = None
         self.commands = self.wire()
         self.closed = False
@@ -182,7 +184,7 @@ class Link(Trying):
         # The first try stands here by itself, without the steps of all others: it nearly always is the last, and this
         # is a third of what a publish costs.
         try:
-            (reply,) = await used.roundtrip((self.command(call),), self.left(limit))
+            reply = await self._sent(call, used, self.left(limit))
         except ConnectionLost as lost:
             first = lost
         else:
@@ -196,6 +198,14 @@ class Link(Trying):
             if not await self.recovered(seen, limit):
                 raise
             return await self._run(call, used, limit, resend)
+
+    async def _sent(self, call: Call[Any], wire: Wire, within: float, vhost_id: bytes | None = None) -> Reply:
+        """Send a call; return the reply, or both where a command goes behind it (of an error reply that alone)."""
+        command = self.command(call, vhost_id)
+        if not call.then:
+            return (await wire.roundtrip((command,), within))[0]
+        replies = await wire.roundtrip((command, call.then), within)
+        return replies[0] if isinstance(replies[0], RedisError) else replies
 
     async def once(self, call: Call[T], *, wire: Wire | None = None, deadline: float | None = None) -> T:
         """Run a call that must not be done twice: raises ConnectionLost instead of sending it again."""
@@ -280,7 +290,7 @@ class Link(Trying):
                         raise ended
                     return ended
                 sent = resend() if lost and resend is not None else call
-                return (await wire.roundtrip([self.command(sent, vhost_id)], within))[0]
+                return await self._sent(sent, wire, within, vhost_id)
             except ConnectionLost as error:
                 lost = lost or error.undecided
                 raise

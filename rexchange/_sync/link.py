@@ -59,6 +59,8 @@ class Link(Trying):
         self.vhost = vhost
         self.keys = Keys(topology.check_vhost(vhost))
         self.facts: ServerFacts | None = None
+        #: Milliseconds that a publish waits for replicas or the disk.
+        self.confirm_ms = int(settings.confirm_timeout.total_seconds() * 1000)
         self.restore: Callable[[Runner], None] | None = None
         self.commands = self.wire()
         self.closed = False
@@ -183,7 +185,7 @@ class Link(Trying):
         # The first try stands here by itself, without the steps of all others: it nearly always is the last, and this
         # is a third of what a publish costs.
         try:
-            (reply,) = used.roundtrip((self.command(call),), self.left(limit))
+            reply = self._sent(call, used, self.left(limit))
         except ConnectionLost as lost:
             first = lost
         else:
@@ -197,6 +199,14 @@ class Link(Trying):
             if not self.recovered(seen, limit):
                 raise
             return self._run(call, used, limit, resend)
+
+    def _sent(self, call: Call[Any], wire: Wire, within: float, vhost_id: bytes | None = None) -> Reply:
+        """Send a call; return the reply, or both where a command goes behind it (of an error reply that alone)."""
+        command = self.command(call, vhost_id)
+        if not call.then:
+            return (wire.roundtrip((command,), within))[0]
+        replies = wire.roundtrip((command, call.then), within)
+        return replies[0] if isinstance(replies[0], RedisError) else replies
 
     def once(self, call: Call[T], *, wire: Wire | None = None, deadline: float | None = None) -> T:
         """Run a call that must not be done twice: raises ConnectionLost instead of sending it again."""
@@ -281,7 +291,7 @@ class Link(Trying):
                         raise ended
                     return ended
                 sent = resend() if lost and resend is not None else call
-                return (wire.roundtrip([self.command(sent, vhost_id)], within))[0]
+                return self._sent(sent, wire, within, vhost_id)
             except ConnectionLost as error:
                 lost = lost or error.undecided
                 raise
