@@ -13,7 +13,7 @@ SANS_IO := rexchange/applying/*,rexchange/changes.py,rexchange/checks.py,rexchan
 CHECKS := check-format check-lint check-mypy check-pyright check-floors check-unasync check-luacheck check-stylua check-tests check-coverage check-bench check-wheel
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check differential bench gen format clean $(CHECKS)
+.PHONY: help demo test check differential bench bench-budgets bench-growth gen format clean $(CHECKS)
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,8 +39,13 @@ check: $(CHECKS) ## everything CI looks at, once: format, lint, types, floors, L
 differential: $(READY) ## N random scenarios on RabbitMQ (which must run here) and on rexchange: N=2000
 	@$(BIN)/python -m tests.differential $(N)
 
-bench: $(READY) ## the benchmarks with their budgets
-	@$(BIN)/python -m tests.bench
+bench: bench-budgets bench-growth ## the benchmarks: budgets and growth
+
+bench-budgets: $(READY) ## each budget of the design: its ratio, pass or short (under 5 minutes)
+	@$(BIN)/python -m tests.bench.budgets --json bench-results.json
+
+bench-growth: $(READY) ## what a message costs as bindings, depth, consumers, bodies grow (about 5 minutes)
+	@$(BIN)/python -m tests.bench.growth --json bench-results.json
 
 gen: $(READY) ## write rexchange/_sync and the sync tests anew from the async ones
 	@$(BIN)/python tools/unasync.py
@@ -100,8 +105,8 @@ check-coverage: check-tests ## one step of check: 100 % of what decides, 95 % ov
 	@$(BIN)/coverage report --include='$(SANS_IO)' --fail-under=100
 	@$(BIN)/coverage report --fail-under=95
 
-check-bench: $(READY) ## one step of check: the benchmark runs (its figures are for quiet machines)
-	@echo "== the benchmark, briefly"
+check-bench: $(READY) ## one step of check: every budget is measured, briefly (figures are for quiet machines)
+	@echo "== the budgets, briefly"
 	@$(BIN)/python -m tests.bench --messages 500 --rounds 1
 
 check-wheel: $(READY) ## one step of check: build the wheel and use it in a clean venv
