@@ -23,10 +23,10 @@ from redis.retry import Retry
 from rexchange import scripts
 from rexchange.errors import BrokerConnectionError, InvalidArgument
 from rexchange.server import embedded, sockets
+from rexchange.server.packing import Word, pack_commands
 
 Colour = Literal["sync", "async"]
 Kind = Literal["tcp", "tls", "unix", "sentinel", "sentinel_tls", "memory", "embedded"]
-Words = Iterable[bytes | str | int | float]
 
 
 class SyncConnection(Protocol):
@@ -43,7 +43,7 @@ class SyncConnection(Protocol):
         """Close; never fails."""
         ...
 
-    def pack_commands(self, commands: Iterable[Words]) -> list[bytes]:
+    def pack_commands(self, commands: Iterable[Iterable[Word]]) -> list[bytes]:
         """Encode commands for one write."""
         ...
 
@@ -67,7 +67,7 @@ class AsyncConnection(Protocol):
         """Close; with `nowait` without waiting for the transport."""
         ...
 
-    def pack_commands(self, commands: Iterable[Words]) -> list[bytes]:
+    def pack_commands(self, commands: Iterable[Iterable[Word]]) -> list[bytes]:
         """Encode commands for one write."""
         ...
 
@@ -173,6 +173,7 @@ class Address:
             driver_info=None,
             maint_notifications_config=None,
         )
+        connection.pack_commands = pack_commands
         # What these classes need to find their server at each connect; the others have no such attribute.
         if self.folder is not None:
             connection.folder = self.folder

@@ -44,3 +44,27 @@ def test_a_child_can_not_use_its_parents_consumer(embedded_url: str, vhost: str,
             assert told == "None" if use == "close" else told.startswith(ConsumerCancelled.__name__), told
             first.ack(wait=True)
             assert [delivery.body for delivery in consumer] == [b"1", b"2"]
+
+
+@pytest.mark.parametrize("use", ["next", "ack"])
+def test_nor_when_the_child_has_a_session_of_its_own(embedded_url: str, vhost: str, use: str) -> None:
+    with Broker(embedded_url, vhost=vhost) as broker:
+        broker.declare_queue("q")
+        broker.declare_queue("other")
+        for number in range(3):
+            broker.publish(b"%d" % number, routing_key="q")
+        with broker.consume("q", auto_ack=False, timeout=0) as consumer:
+            first = next(consumer)
+
+            def work() -> object:
+                broker.get("other")  # opens a session
+                try:
+                    return next(consumer) if use == "next" else first.ack()
+                finally:
+                    broker.close()
+
+            told = in_child(work)
+
+            assert told.startswith(ConsumerCancelled.__name__), told
+            first.ack(wait=True)
+            assert [delivery.body for delivery in consumer] == [b"1", b"2"]
