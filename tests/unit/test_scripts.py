@@ -102,7 +102,8 @@ def test_a_module_runs_only_when_its_branch_does(tmp_path: Path, client: Any) ->
 def test_what_only_branches_require_is_made_by_one_function(tmp_path: Path, client: Any) -> None:
     write(
         tmp_path,
-        main='local a = require("lib.a")\nif ARGV[1] then\n  a = require("lib.rare") .. require("lib.late")\nend\nreturn a\n',
+        main='local a = require("lib.a")\nif ARGV[1] then\n  return require("lib.rare") .. require("lib.late")\n'
+        "end\nreturn a\n",
         lib__a='local b = require("lib.b")\nreturn b\n',
         lib__b='return "b"\n',
         lib__rare='local b, late = require("lib.b"), require("lib.late")\nreturn "rare" .. b .. late\n',
