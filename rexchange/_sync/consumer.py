@@ -207,7 +207,7 @@ class Consumer:
         Raises ConsumerCancelled when a queue was deleted, BrokerConnectionError when the server stays away.
         """
         intake = self._intake
-        if intake.buffer and self._hooks is None and not intake.stopped and self._is_here():
+        if intake.buffer and self._hooks is None and not intake.stopped and self._is_ours():
             # The way that nearly all deliveries take: nothing is to be done but to hand out what was read ahead.
             try:
                 delivery = intake.buffer.popleft()
@@ -221,10 +221,8 @@ class Consumer:
             raise StopIteration
         return last
 
-    def _is_here(self) -> bool:
+    def _is_ours(self) -> bool:
         """Whether it is registered in the session of now, which none is that a forked child has of its parent."""
-        if io.HAS_LOOPS:
-            self._link.at_home()
         return self._holder.generation == self._session.alive
 
     def next(self, timeout: float | timedelta | None = None) -> Delivery | None:
@@ -303,7 +301,9 @@ class Consumer:
 
     def settle(self, tag: int, verdict: Verdict, *, multiple: bool, wait: bool) -> None:
         """Settle by tag, for `Delivery.ack` and its like. Raises UnknownDeliveryTag, AlreadySettled, StaleDelivery."""
-        if not self._is_here():
+        if io.HAS_LOOPS:
+            self._link.at_home()
+        if not self._is_ours():
             self._check_process()
         if type(multiple) is not bool or type(wait) is not bool:  # quicker than the check, which most need not
             check_flags(multiple=multiple, wait=wait)
