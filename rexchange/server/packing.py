@@ -24,11 +24,17 @@ class _Heads(dict[int, bytes]):
 _heads = _Heads()
 
 
+def _encode(word: Word) -> bytes:
+    if isinstance(word, str):
+        return word.encode()
+    return bytes(word) if isinstance(word, bytes) else repr(word + 0).encode()  # the number, whatever class it is of
+
+
 def pack_commands(commands: Iterable[Iterable[Word]]) -> list[bytes]:
     """Return what is to be written."""
     parts: list[bytes] = []
     for command in commands:
-        words = [word if type(word) is bytes else str(word).encode() for word in command]
+        words = [word if type(word) is bytes else _encode(word) for word in command]
         row = [b""] * (2 * len(words))
         row[::2] = map(_heads.__getitem__, map(len, words))
         row[1::2] = words

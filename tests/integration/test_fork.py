@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import pytest
 
@@ -56,10 +57,12 @@ def test_nor_when_the_child_has_a_session_of_its_own(embedded_url: str, vhost: s
         with broker.consume("q", auto_ack=False, timeout=0) as consumer:
             first = next(consumer)
 
-            def work() -> object:
+            uses: dict[str, Callable[[], object]] = {"next": lambda: next(consumer), "ack": first.ack}
+
+            def work() -> None:
                 broker.get("other")  # opens a session
                 try:
-                    return next(consumer) if use == "next" else first.ack()
+                    uses[use]()
                 finally:
                     broker.close()
 
