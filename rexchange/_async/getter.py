@@ -84,7 +84,7 @@ class Getter:
                     await self._holder.attach(deadline)
                     return None
                 (entry,) = entries
-                (tag,) = self._holder.add(0, [entry.id])
+                (tag,) = self._holder.add([entry])
                 settler = OnReceipt(self.tag) if call.auto_ack else self
                 delivery = AsyncDelivery(Origin(settler, self._queue, self._holder.types[0]), entry, tag)
                 self._torn = False

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rexchange.codec import Table
     from rexchange.hooks import Hooks
     from rexchange.protocol.call import Call
-    from rexchange.protocol.consume import Kind, Options
+    from rexchange.protocol.consume import Entry, Kind, Options
     from rexchange.protocol.settle import Verdict
 
     OnStale = Callable[[int, str], None]
@@ -169,10 +169,12 @@ class Holder(Stakes):
         with self._mutex:
             return self.ledger.outstanding + len(self._waiting) + sum(map(len, self._flying))
 
-    def add(self, queue: int, ids: Sequence[bytes], *, fresh: bool = False) -> range:
+    def add(self, entries: Sequence[Entry], *, fresh: bool = False) -> Sequence[int]:
         """Note deliveries and return their tags; `fresh` as in the ledger."""
         with self._mutex:
-            return self.ledger.add_many(queue, ids, fresh=fresh)
+            if len(self.queues) == 1:
+                return self.ledger.add_many(0, [entry.id for entry in entries], fresh=fresh)
+            return [self.ledger.add(entry.queue, entry.id) for entry in entries]
 
     def holds(self, tag: int) -> bool:
         """Whether a delivery is outstanding, as far as we know."""

@@ -21,8 +21,6 @@ from rexchange.protocol.consume import cancel, restore, take
 from rexchange.server import failures
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from rexchange._async.delivery import Settler
     from rexchange._async.holder import Holder
     from rexchange._async.link import Link
@@ -191,14 +189,10 @@ class Intake:
 
     async def _receive(self, entries: list[Entry]) -> None:
         holder = self._holder
-        tags: Sequence[int]
-        if len(holder.queues) == 1:
-            tags = holder.add(0, [entry.id for entry in entries], fresh=self._reader.fresh)
-            deliveries = map(AsyncDelivery, repeat(self._origins[0]), entries, tags)
-        else:
-            tags = [holder.add(entry.queue, [entry.id])[0] for entry in entries]
-            origins = [self._origins[entry.queue] for entry in entries]
-            deliveries = map(AsyncDelivery, origins, entries, tags)
+        tags = holder.add(entries, fresh=self._reader.fresh)
+        origins = self._origins
+        of_each = repeat(origins[0]) if len(origins) == 1 else [origins[entry.queue] for entry in entries]
+        deliveries = map(AsyncDelivery, of_each, entries, tags)
         if not self._auto_ack:
             self.buffer.extend(deliveries)
             return

@@ -85,7 +85,7 @@ class Getter:
                     self._holder.attach(deadline)
                     return None
                 (entry,) = entries
-                (tag,) = self._holder.add(0, [entry.id])
+                (tag,) = self._holder.add([entry])
                 settler = OnReceipt(self.tag) if call.auto_ack else self
                 delivery = Delivery(Origin(settler, self._queue, self._holder.types[0]), entry, tag)
                 self._torn = False

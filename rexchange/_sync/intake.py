@@ -22,8 +22,6 @@ from rexchange.protocol.consume import cancel, restore, take
 from rexchange.server import failures
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from rexchange._sync.delivery import Settler
     from rexchange._sync.holder import Holder
     from rexchange._sync.link import Link
@@ -192,14 +190,10 @@ class Intake:
 
     def _receive(self, entries: list[Entry]) -> None:
         holder = self._holder
-        tags: Sequence[int]
-        if len(holder.queues) == 1:
-            tags = holder.add(0, [entry.id for entry in entries], fresh=self._reader.fresh)
-            deliveries = map(Delivery, repeat(self._origins[0]), entries, tags)
-        else:
-            tags = [holder.add(entry.queue, [entry.id])[0] for entry in entries]
-            origins = [self._origins[entry.queue] for entry in entries]
-            deliveries = map(Delivery, origins, entries, tags)
+        tags = holder.add(entries, fresh=self._reader.fresh)
+        origins = self._origins
+        of_each = repeat(origins[0]) if len(origins) == 1 else [origins[entry.queue] for entry in entries]
+        deliveries = map(Delivery, of_each, entries, tags)
         if not self._auto_ack:
             self.buffer.extend(deliveries)
             return

@@ -159,7 +159,7 @@ MORE: list[Entry] = []
 def _entries(reply: Reply) -> list[Entry]:
     if reply == [-1]:
         return MORE
-    return [Entry(reply[i] - 1, *reply[i + 1 : i + 6]) for i in range(0, len(reply), 6)]
+    return [_entry(Entry, (reply[i] - 1, *reply[i + 1 : i + 6])) for i in range(0, len(reply), 6)]
 
 
 def read_command(keys: Keys, consumer: str, queue: bytes, count: int, block_ms: int | None) -> list[Arg]:
