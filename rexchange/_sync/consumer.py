@@ -207,8 +207,10 @@ class Consumer:
         Raises ConsumerCancelled when a queue was deleted, BrokerConnectionError when the server stays away.
         """
         intake = self._intake
-        if intake.buffer and self._hooks is None and not intake.stopped and self._is_ours():
-            # The way that nearly all deliveries take: nothing is to be done but to hand out what was read ahead.
+        # The way that nearly all deliveries take: nothing is to be done but to hand out what was read ahead. In a
+        # forked child that never is: no session of its own is that in which its parent registered.
+        ours = self._holder.generation == self._session.alive
+        if ours and intake.buffer and self._hooks is None and not intake.stopped:
             try:
                 delivery = intake.buffer.popleft()
             except IndexError:  # another thread was quicker
@@ -220,10 +222,6 @@ class Consumer:
         if last is None:
             raise StopIteration
         return last
-
-    def _is_ours(self) -> bool:
-        """Whether it is registered in the session of now, which none is that a forked child has of its parent."""
-        return self._holder.generation == self._session.alive
 
     def next(self, timeout: float | timedelta | None = None) -> Delivery | None:
         """Return the next delivery; None at the end, and after `timeout` seconds without any (None: wait for ever)."""
@@ -303,7 +301,7 @@ class Consumer:
         """Settle by tag, for `Delivery.ack` and its like. Raises UnknownDeliveryTag, AlreadySettled, StaleDelivery."""
         if io.HAS_LOOPS:
             self._link.at_home()
-        if not self._is_ours():
+        if self._holder.generation != self._session.alive:  # as in __next__
             self._check_process()
         if type(multiple) is not bool or type(wait) is not bool:  # quicker than the check, which most need not
             check_flags(multiple=multiple, wait=wait)
