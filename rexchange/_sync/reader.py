@@ -45,12 +45,15 @@ class Reader:
         self._blocked = False
         # More may be given back than the last look had room for.
         self._more = False
+        #: Whether nothing of what was read last had ever been handed out before: it came natively.
+        self.fresh = False
 
     def read(self, window: int, wait: float, stopped: Callable[[], bool], batch: Batch | None = None) -> list[Entry]:
         """Return up to `window` entries, none after `wait` seconds; the verdicts of `batch` go in front.
 
         Raises ConnectionLost, SessionGone, and redis-py's error of a read that was ended.
         """
+        self.fresh = False
         if self._holder.is_log:
             return self._read_log(window, wait, stopped, batch)
         if batch is not None and (self._holder.kind == "m" or self._more):
@@ -81,6 +84,7 @@ class Reader:
                 if entries:
                     return entries
             elif found.entries:
+                self.fresh = True
                 return found.entries
             if blocking or stopped() or time.monotonic() >= until:
                 return []

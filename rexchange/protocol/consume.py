@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
 from rexchange.codec import encode_table
 from rexchange.protocol.call import Call, Reply, flag, number, raw
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from rexchange.codec import Table
     from rexchange.keyspace import Keys
@@ -148,6 +148,10 @@ def take(
     return Call("take", tuple(args), _entries)
 
 
+# Entry(...) is a function in Python: of all that a consumer does for a message it would be a twentieth.
+_entry = cast("Callable[[type[Entry], tuple[object, ...]], Entry]", tuple.__new__)  # pyright: ignore[reportUnknownMemberType]  # typeshed's
+_PLAIN = 4
+"""Fields, names and values, of an entry without a note."""
 MORE: list[Entry] = []
 """What `take` returns in place of entries when it passed over much that had expired: take again. Compare with `is`."""
 
@@ -155,7 +159,7 @@ MORE: list[Entry] = []
 def _entries(reply: Reply) -> list[Entry]:
     if reply == [-1]:
         return MORE
-    return [Entry(reply[i] - 1, *reply[i + 1 : i + 6]) for i in range(0, len(reply), 6)]
+    return [_entry(Entry, (reply[i] - 1, *reply[i + 1 : i + 6])) for i in range(0, len(reply), 6)]
 
 
 def read_command(keys: Keys, consumer: str, queue: bytes, count: int, block_ms: int | None) -> list[Arg]:
@@ -178,7 +182,10 @@ def read_reply(reply: Reply, stream: bytes) -> Read:
     token = b""
     for key, items in reply or ():
         if key == stream:
-            entries = [Entry(0, entry_id, 1, fields[1], fields[3], *fields[5:6]) for entry_id, fields in items]
+            entries = [
+                _entry(Entry, (0, entry_id, 1, fields[1], fields[3], fields[5] if len(fields) > _PLAIN else b""))
+                for entry_id, fields in items
+            ]
         elif items:
             token = items[0][0]
     return Read(entries, token)
