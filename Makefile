@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+BENCH_READY := .venv/.ready-bench
 WORKERS ?= 2
 QUICK := not slow and not thorough and not chaos and not redis and not differential
 # 1 where `make test` went before in the same folder (CI): then `make check` runs the other tests only.
@@ -13,7 +14,7 @@ SANS_IO := rexchange/applying/*,rexchange/changes.py,rexchange/checks.py,rexchan
 CHECKS := check-format check-lint check-mypy check-pyright check-floors check-unasync check-luacheck check-stylua check-tests check-coverage check-bench check-wheel
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check differential bench gen format clean $(CHECKS)
+.PHONY: help demo test check differential bench bench-quick gen format clean $(CHECKS)
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +24,10 @@ $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("rexchange needs Python 3.11 or newer; PYTHON=python3.x make ... names another" if sys.version_info < (3, 11) else 0)'
 	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[embedded,testing,dev]'
+	@touch $@
+
+$(BENCH_READY): $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@touch $@
 
 demo: $(READY) ## a broker, a queue, a dead consumer: what rexchange does, with no server to install
@@ -39,8 +44,16 @@ check: $(CHECKS) ## everything CI looks at, once: format, lint, types, floors, L
 differential: $(READY) ## N random scenarios on RabbitMQ (which must run here) and on rexchange: N=2000
 	@$(BIN)/python -m tests.differential $(N)
 
-bench: $(READY) ## the benchmarks with their budgets
+bench: $(BENCH_READY) ## all benchmarks: budgets, every peer, plots, docs/performance.md (up to 15 minutes)
 	@$(BIN)/python -m tests.bench
+	@$(BIN)/python -m tests.bench.peers --json bench-results.json
+	@$(BIN)/python -m tests.bench.plots
+	@$(BIN)/python -m tests.bench.report
+
+bench-quick: $(READY) ## the benchmarks in small, to see that they work (two minutes); no document changes
+	@$(BIN)/python -m tests.bench --messages 2000 --rounds 3
+	@mkdir -p .bench
+	@$(BIN)/python -m tests.bench.peers --quick --json .bench/quick.json
 
 gen: $(READY) ## write rexchange/_sync and the sync tests anew from the async ones
 	@$(BIN)/python tools/unasync.py
