@@ -19,6 +19,7 @@ from tests.bench.peers.roster import REPORTED, Contestant
 
 JOBS = 20_000
 WORKERS = 10
+PREFETCH = 20  # of all that have a setting for it: with 200, the first workers would leave nothing to the others
 _SLOT = struct.Struct("qd")  # as in contestants/runner.py
 _LIMIT_S = 40.0
 _POLL_S = 0.005
@@ -37,7 +38,7 @@ def _handled(slots: Path) -> tuple[int, float]:
 
 def drain(contestant: Contestant, python: Path, url: str, count: int) -> dict[str, Any]:
     """Return how many jobs there were, and the seconds to publish and to drain them."""
-    order = {"url": url, "packages": REPORTED[contestant.venv]}
+    order = {"url": url, "packages": REPORTED[contestant.venv], "prefetch": PREFETCH}
     with tempfile.TemporaryDirectory(prefix="rx-bench-") as folder, ExitStack() as stack:
         slots = Path(folder) / "slots"
         slots.write_bytes(bytes(_SLOT.size * WORKERS))

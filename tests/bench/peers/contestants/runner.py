@@ -164,6 +164,8 @@ def by_hand(contestant: Contestant, count: int) -> None:
 def main(kind: type[Contestant]) -> None:
     """Run as the first argument says, a JSON object."""
     order = json.loads(sys.argv[1])
+    global PREFETCH  # noqa: PLW0603 - adapters read it when they declare or consume, which is later
+    PREFETCH = order.get("prefetch", PREFETCH)
     contestant = kind(order["url"], order.get("variant", ""))
     if "role" in order:
         serve(contestant, order)
