@@ -185,10 +185,11 @@ def grown(row: Section) -> Any:
     figure, axes = plt.subplots(figsize=(7, 3.9), layout="constrained")
     x = row["x"]
     top = 0.0
-    for (label, points), colour in zip(row["series"].items(), _LINES * 3, strict=False):
+    for (label, points), hue in zip(row["series"].items(), _LINES * 3, strict=False):
         known = [(where, value) for where, value in zip(x, points, strict=False) if value is not None]
         if not known:
             continue
+        colour = _BARE if label.startswith("bare") else hue
         axes.plot(*zip(*known, strict=True), marker="o", markersize=4, linewidth=2, color=colour, label=label)
         where, value = known[-1]
         axes.annotate(
@@ -209,7 +210,7 @@ def grown(row: Section) -> Any:
         axes.set_ylim(0, top * 1.15 or 1)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
     axes.margins(x=0.08)
-    axes.set(xlabel=row["x_label"], ylabel=row["y_label"])
+    axes.set(xlabel=row["x_label"], ylabel=row["y_label"].replace("us of", "µs of"))
     axes.set_title(row["title"])
     axes.grid(color="#e9ecef", linewidth=0.8)
     if len(row["series"]) > 1:

@@ -102,7 +102,7 @@ def render(results: Section, plots: Path) -> str:
         parts.append("\n".join(f"- {name}: {_cell(str(what))}" for name, what in servers.items()))
     budgets = _budgets(results)
     if budgets:
-        parts += ["### Budgets", table(("", "ratio", "budget", ""), tables.budget_rows(budgets))]
+        parts += ["### Budgets", table(tables.BUDGETS_HEAD, tables.budget_rows(budgets))]
         missing = dict.fromkeys(f"- {row['name']}: {_cell(row['why'])}" for row in budgets if "why" in row)
         parts += ["Missing:", "\n".join(missing)] if missing else []
     if "peers" in results:

@@ -6,6 +6,8 @@ import socket
 import time
 from typing import Self
 
+import redis
+
 from tests.bench.server import BenchServer
 
 _DEADLINE_S = 10
@@ -29,10 +31,17 @@ class Durable(BenchServer):
             ("port", str(port)),
             ("appendonly", "yes"),
         ):
-            self.client.config_set(name, value)
+            self._set(name, value)
         self.url = f"redis://127.0.0.1:{port}/0"
         self._until_rewritten()
         return self
+
+    def _set(self, name: str, value: str) -> None:
+        try:
+            self.client.config_set(name, value)
+        except redis.ResponseError as error:
+            self.__exit__()
+            raise RuntimeError(f"{self.name} cannot set {name!r} while it runs: Redis 7 or Valkey can") from error
 
     def reset(self) -> None:
         """Empty it, and its append-only file."""

@@ -15,6 +15,9 @@ HEAD = (
 JOBS_HEAD = ("", "jobs", "published, s", "drained, s", "jobs a second")
 
 
+BUDGETS_HEAD = ("", "ratio", "of the rounds", "budget", "")
+
+
 def number(value: float) -> str:
     """Return a figure with three digits that say something."""
     if value >= 1000:
@@ -81,7 +84,8 @@ def budget_rows(budgets: Sequence[Section]) -> list[list[str]]:
     for each in budgets:
         sign = "≥" if each["better"] == "higher" else "≤"
         ratio = number(each["ratio"]) if "ratio" in each else "-"
-        found.append([each["what"], ratio, f"{sign} {each['budget']:g}", each["verdict"]])
+        rounds = f"{number(each['low'])}-{number(each['high'])}" if "low" in each else "-"
+        found.append([each["what"], ratio, rounds, f"{sign} {each['budget']:g}", each["verdict"]])
     return found
 
 
@@ -102,4 +106,4 @@ def show(console: Console, section: Section) -> None:
     for label, why in absent(section):
         console.print(f"[red]missing[/] {label}: ", end="")
         console.print(why, markup=False, highlight=False)
-    console.print(_table("budgets", ("", "ratio", "budget", ""), budget_rows(section["budgets"])))
+    console.print(_table("budgets", BUDGETS_HEAD, budget_rows(section["budgets"])))
