@@ -22,7 +22,7 @@ def test_a_round_measures_each_and_a_failure_stops_nobody() -> None:
     said: list[str] = []
     with Durable() as server:
         backends: dict[str, schedule.Backend | str] = {"redis": server}
-        records = schedule.run(contestants, backends, pythons, PACE, reset=server.reset, tell=said.append)
+        records = schedule.run(contestants, backends, pythons, PACE, said.append)
     huey, bare, ours = records
     assert (huey.rounds, len(huey.failures)) == ([], 1)
     assert said[3:] == ["no time for round 2/2: the medians are of 1"]

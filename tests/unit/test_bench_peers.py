@@ -91,9 +91,7 @@ def test_what_is_not_there_is_missing_with_its_reason() -> None:
     assert schedule.missing(pika, backends, pythons) == "no RabbitMQ"
     assert schedule.missing(BARE, backends, {"bare": "not installed: no network"}) == "not installed: no network"
     said: list[str] = []
-    records = schedule.run(
-        [pika], {"rabbitmq": "no RabbitMQ"}, pythons, schedule.QUICK, reset=said.clear, tell=said.append
-    )
+    records = schedule.run([pika], {"rabbitmq": "no RabbitMQ"}, pythons, schedule.QUICK, said.append)
     assert (records[0].rounds, records[0].failures, said) == ([], [], [])
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -54,8 +56,6 @@ def _drains(
     pythons: Mapping[str, Path | str],
     rates: Mapping[str, float],
     box_s: float,
-    *,
-    reset: Callable[[], None],
     tell: Tell,
 ) -> dict[str, Any]:
     """Run the job queues' benchmark once for each; return the results by name."""
@@ -66,8 +66,8 @@ def _drains(
         if isinstance(backend, str) or isinstance(python, str):
             found[one.name] = {**row, "missing": schedule.missing(one, backends, pythons)}
             continue
-        reset()
         try:
+            backend.reset()
             row |= jobs.drain(one, python, backend.url, jobs.count_for(rates.get(one.name, one.rate), box_s))
         except Failed as error:
             row["missing"] = str(error)
@@ -83,26 +83,20 @@ def measure(
     pythons = _pythons(list(dict.fromkeys(each.venv for each in contestants)), refresh=refresh, tell=tell)
     rabbit = _rabbit(amqp)
     pace = schedule.QUICK if quick else schedule.FULL
-    with Durable() as server:
-
-        def reset() -> None:
-            server.reset()
-            if isinstance(rabbit, Rabbit):
-                rabbit.clean()
-
+    with Durable() as server, ExitStack() as stack:
+        if isinstance(rabbit, Rabbit):
+            stack.enter_context(suppress(Failed))  # the figures are worth more than a RabbitMQ that went away
+            stack.callback(rabbit.reset)
         backends: dict[str, schedule.Backend | str] = {"redis": server, "rabbitmq": rabbit}
         in_turn = [each for each in contestants if each.in_turn]
-        records = schedule.run(in_turn, backends, pythons, pace, reset=reset, tell=tell)
+        records = schedule.run(in_turn, backends, pythons, pace, tell)
         summaries = {
             each.contestant.name: schedule.summary(each, schedule.missing(each.contestant, backends, pythons))
             for each in records
         }
         rates = {name: each["consume"]["rate"]["median"] for name, each in summaries.items() if "consume" in each}
-        drained = _drains(
-            [each for each in contestants if each.jobs],
-            backends, pythons, rates, _JOBS_BOX_S[quick], reset=reset, tell=tell,
-        )  # fmt: skip
-        reset()
+        with_jobs = [each for each in contestants if each.jobs]
+        drained = _drains(with_jobs, backends, pythons, rates, _JOBS_BOX_S[quick], tell)
         servers = {"peers: Redis": f"{server.name}: {server.settings}"}
     servers["peers: RabbitMQ"] = (
         f"{rabbit.name}: durable classic queue, persistent messages" if isinstance(rabbit, Rabbit) else rabbit
@@ -140,6 +134,8 @@ def main() -> int:
     except ValueError as error:
         parser.error(str(error))
     console = Console(width=None if sys.stdout.isatty() else 150)
+    # Whoever is told to stop still stops its servers and its contestants.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     started = time.monotonic()
 
     def tell(text: str) -> None:

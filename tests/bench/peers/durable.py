@@ -8,6 +8,7 @@ from typing import Self
 
 import redis
 
+from tests.bench.peers.process import Failed
 from tests.bench.server import BenchServer
 
 _DEADLINE_S = 10
@@ -45,9 +46,12 @@ class Durable(BenchServer):
 
     def reset(self) -> None:
         """Empty it, and its append-only file."""
-        self.client.flushall()
-        self.client.bgrewriteaof()
-        self._until_rewritten()
+        try:
+            self.client.flushall()
+            self.client.bgrewriteaof()
+            self._until_rewritten()
+        except redis.RedisError as error:
+            raise Failed(f"Redis does not answer any more ({error!r})") from error
 
     def cpu(self) -> float:
         """CPU seconds of all its threads so far: RabbitMQ's are counted alike."""

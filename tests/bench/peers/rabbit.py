@@ -8,6 +8,8 @@ from pathlib import Path
 import pika
 from pika.exceptions import AMQPError
 
+from tests.bench.peers.process import Failed
+
 NAME = "rx-bench"  # as in contestants/runner.py
 _QUEUES = (NAME, f"{NAME}.DQ", f"{NAME}.XQ")  # the last two are Dramatiq's
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -30,14 +32,17 @@ class Rabbit:
         connection.close()
         self._stat = _beam() if parameters.host in {"127.0.0.1", "localhost", "::1"} else None
 
-    def clean(self) -> None:
+    def reset(self) -> None:
         """Delete the queues and the exchange of the contestants."""
-        connection = pika.BlockingConnection(pika.URLParameters(self.url))
-        channel = connection.channel()
-        for queue in _QUEUES:
-            channel.queue_delete(queue)
-        channel.exchange_delete(NAME)
-        connection.close()
+        try:
+            connection = pika.BlockingConnection(pika.URLParameters(self.url))
+            channel = connection.channel()
+            for queue in _QUEUES:
+                channel.queue_delete(queue)
+            channel.exchange_delete(NAME)
+            connection.close()
+        except (AMQPError, OSError) as error:
+            raise Failed(f"RabbitMQ does not answer any more ({error!r})") from error
 
     def cpu(self) -> float | None:
         """CPU seconds of its Erlang process so far; None where that runs elsewhere."""

@@ -31,6 +31,10 @@ class Backend(Protocol):
         """CPU seconds so far."""
         ...
 
+    def reset(self) -> None:
+        """Remove what the last contestant left; `Failed` where the server does not answer."""
+        ...
+
 
 @dataclass(frozen=True)
 class Pace:
@@ -86,8 +90,6 @@ def run(
     backends: Mapping[str, Backend | str],
     pythons: Mapping[str, Path | str],
     pace: Pace,
-    *,
-    reset: Callable[[], None],
     tell: Callable[[str], None],
 ) -> list[Record]:
     """Run all rounds. A string in place of a server or an interpreter says why there is none."""
@@ -103,8 +105,8 @@ def run(
             backend, python = backends[contestant.broker], pythons[contestant.venv]
             if record.is_out() or isinstance(backend, str) or isinstance(python, str):
                 continue
-            reset()
             try:
+                backend.reset()
                 figures = session.run(contestant, python, backend.url, plan(record, pace), backend.cpu)
             except Failed as error:
                 record.failures.append(str(error))
