@@ -26,7 +26,8 @@ class Rabbit:
         try:
             connection = pika.BlockingConnection(parameters)
         except (AMQPError, OSError) as error:
-            raise ConnectionError(f"no RabbitMQ at {parameters.host}:{parameters.port} ({error!r})") from error
+            why = type(error).__name__
+            raise ConnectionError(f"no RabbitMQ at {parameters.host}:{parameters.port} ({why})") from error
         properties = connection._impl.server_properties  # pika shows them nowhere else
         self.name = f"RabbitMQ {properties['version']} on {properties['platform']}"
         connection.close()

@@ -102,7 +102,8 @@ def show(console: Console, section: Section) -> None:
     """Print it all."""
     title = f"messages a second, medians of {section['rounds']} rounds ({section['mode']}); CPU a message end to end"
     console.print(_table(title, HEAD, rows(section)))
-    console.print(_table("no-op jobs drained by 10 workers", JOBS_HEAD, jobs_rows(section)))
+    if section["jobs"]:
+        console.print(_table("no-op jobs drained by 10 workers", JOBS_HEAD, jobs_rows(section)))
     for label, why in absent(section):
         console.print(f"[red]missing[/] {label}: ", end="")
         console.print(why, markup=False, highlight=False)
