@@ -41,7 +41,8 @@ RULES = (
     (r"\b__a(enter|exit|iter|next)__\b", r"__\1__"),
     (r"\bStopAsyncIteration\b", "StopIteration"),
     (r"\b(?:Awaitable\[|Coroutine\[Any, Any, )((?:[^\[\]]|\[[^\[\]]*\])*)\]", r"\1"),
-    (r"\bAsyncConnection\b", "SyncConnection"),  # of server: one floor knows both colours
+    (r"\bAsync(Connection|Pipe)\b", r"Sync\1"),  # of server: one floor knows both colours
+    (r"\basync_pipe\b", "sync_pipe"),
     (r"\bAsync(?=[A-Z])", ""),  # AsyncBroker, AsyncDelivery, AsyncIterator, AsyncExitStack ...
     (r"\banext\(", "next("),
     (r"\baclose\b", "close"),

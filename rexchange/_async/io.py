@@ -10,7 +10,7 @@ import contextlib
 import logging
 import warnings
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from typing import Any, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 T = TypeVar("T")
 COLOUR: Literal["async"] = "async"
@@ -36,22 +36,6 @@ async def run_blocking(work: Callable[[], T]) -> T:
 async def shielded(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run work that a cancelled caller must not tear in two: it goes on, and only the caller stops waiting."""
     return await asyncio.shield(asyncio.ensure_future(work()))
-
-
-def cancels() -> int:
-    """How often the caller's task has been asked to end so far; see `check_cancelled`."""
-    task = asyncio.current_task()
-    return 0 if task is None else task.cancelling()
-
-
-def check_cancelled(before: int) -> None:
-    """Raise CancelledError where the task was cancelled since `cancels` said `before`, and nothing raised it.
-
-    Up to Python 3.11 `asyncio.wait_for`, with which redis-py writes, swallows a cancellation that comes in the moment
-    when the write is done: a cancelled consumer would go on for ever.
-    """
-    if cancels() > before:
-        raise asyncio.CancelledError
 
 
 async def acquire(lock: asyncio.Lock, seconds: float) -> bool:
@@ -84,6 +68,64 @@ class Signal:
             async with asyncio.timeout(timeout):
                 await self._event.wait()
         return self._event.is_set()
+
+
+class Passenger:
+    """Whose work is done by a `Convoy`."""
+
+    __slots__ = ("waiter",)
+
+    def __init__(self) -> None:
+        """Nobody waits for it yet."""
+        self.waiter: asyncio.Future[bool] | None = None
+
+    def arrived(self) -> None:
+        """Tell whoever waits that it is done."""
+        if self.waiter is not None and not self.waiter.done():
+            self.waiter.set_result(True)
+
+
+P = TypeVar("P", bound=Passenger)
+
+
+class Convoy(Generic[P]):
+    """Does the work of all who wait, in turns: here in a task, so that a caller that is cancelled leaves the others be.
+
+    A caller waits for its own future: a lock handed from each to the next would cost a turn of the event loop each.
+    """
+
+    def __init__(self, lock: asyncio.Lock, lead: Callable[[P | None], Awaitable[bool]]) -> None:
+        """Take the lock that is held during a turn, and what does one: for whom (None: for who came first)."""
+        self._lock = lock
+        self._lead = lead
+        self._task: asyncio.Future[None] | None = None
+
+    async def join(self, passenger: P, seconds: float) -> bool:
+        """Wait until its work is done, at most so many seconds; whether it was."""
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[bool] = loop.create_future()
+        passenger.waiter = waiter
+        timer = loop.call_later(max(seconds, 0.0), _give_up, waiter)
+        if self._task is None:
+            self._task = asyncio.ensure_future(self._run())
+        try:
+            return await waiter
+        finally:
+            timer.cancel()
+
+    async def _run(self) -> None:
+        try:
+            more = True
+            while more:
+                async with self._lock:
+                    more = await self._lead(None)
+        finally:
+            self._task = None
+
+
+def _give_up(waiter: asyncio.Future[bool]) -> None:
+    if not waiter.done():
+        waiter.set_result(False)
 
 
 class Flight:

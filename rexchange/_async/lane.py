@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 from typing import TYPE_CHECKING, TypeVar
 
@@ -51,7 +52,8 @@ class Lane:
         """Do the same for who holds the lock already."""
         while True:
             self.number += 1
-            call = make(self.id, self.number, secrets.token_hex(6))
+            # From the system, not from this process: a copy of it would draw the same.
+            call = make(self.id, self.number, os.urandom(6).hex())
             try:
                 return await self._link.run(call, wire=self._wire, deadline=deadline)
             except ProducerClash:

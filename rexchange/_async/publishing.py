@@ -10,7 +10,7 @@ from rexchange._async import io
 from rexchange._async.base import name_of
 from rexchange._async.topology import AsyncTopology
 from rexchange.blocked import Blocked
-from rexchange.checks import check_optional_seconds
+from rexchange.checks import check_seconds
 from rexchange.errors import ContentTooLarge, InvalidArgument, PreconditionFailed, PublishRefused
 from rexchange.message import Message
 from rexchange.protocol.publish import Group
@@ -77,7 +77,7 @@ class AsyncPublishing(AsyncTopology):
         PublishRefused (full), BrokerConnectionError whose `outcome` says whether it may have been done.
         """
         message = self._message(body, exchange, routing_key, headers, properties, mandatory=mandatory)
-        return (await self.publish_many((message,), timeout=timeout, wait=wait))[0]
+        return (await self._publish((message,), timeout, wait))[0]
 
     def _message(
         self,
@@ -113,8 +113,15 @@ class AsyncPublishing(AsyncTopology):
         if not isinstance(messages, Iterable):
             raise InvalidArgument("messages", messages, "an iterable of Message values")
         batch: Sequence[Message] = messages if isinstance(messages, tuple | list) else list(messages)
-        seconds = check_optional_seconds("timeout", timeout)
-        patience = check_optional_seconds("wait", wait)
+        if len(batch) > self.settings.max_batch:
+            raise ContentTooLarge("a batch (messages)", len(batch), self.settings.max_batch)
+        return await self._publish(batch, timeout, wait)
+
+    async def _publish(
+        self, batch: Sequence[Message], timeout: float | timedelta | None, wait: float | timedelta | None
+    ) -> list[Receipt]:
+        seconds = None if timeout is None else check_seconds("timeout", timeout)
+        patience = None if wait is None else check_seconds("wait", wait)
         if not batch:
             return []
         self._check_batch(batch)
@@ -139,8 +146,6 @@ class AsyncPublishing(AsyncTopology):
         return receipts
 
     def _check_batch(self, batch: Sequence[Message]) -> None:
-        if len(batch) > self.settings.max_batch:
-            raise ContentTooLarge("a batch (messages)", len(batch), self.settings.max_batch)
         for message in batch:
             if not isinstance(message, Message):
                 raise InvalidArgument("messages", message, "Message values, such as Message(b'…', routing_key='mail')")
@@ -181,7 +186,10 @@ class AsyncPublishing(AsyncTopology):
 
     def _with_reply_queue(self, messages: Sequence[Message]) -> Sequence[Message]:
         """Put this Broker's own queue where a message's reply_to is REPLY_TO."""
-        if not any(message.properties and message.properties.get("reply_to") == REPLY_TO for message in messages):
+        for message in messages:
+            if message.properties and message.properties.get("reply_to") == REPLY_TO:
+                break
+        else:
             return messages
         if not any(consumer.queues == [self._reply_name] for consumer in self._consumers):
             wanted = f"a consumer of {REPLY_TO!r} in this Broker first: replies have nowhere to go"

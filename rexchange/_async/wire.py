@@ -6,18 +6,21 @@ import math
 import time
 from typing import TYPE_CHECKING
 
-from redis.exceptions import ReadOnlyError, ResponseError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ReadOnlyError, RedisError
 
 from rexchange._async import io
 from rexchange._async.deadlines import Holding
 from rexchange.server import failures
 from rexchange.server.endpoint import limit
+from rexchange.server.pipes import async_pipe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rexchange.protocol.call import Arg, Reply
     from rexchange.server.endpoint import Address, AsyncConnection
+    from rexchange.server.pipes import AsyncPipe
 
 inherited: list[object] = []
 """What a forked child has of its parent's connections, kept for ever: asyncio's, when it is freed, takes its socket off
@@ -51,18 +54,20 @@ class Wire:
         self._address = address
         self._connect_timeout = connect_timeout
         self._socket_timeout = socket_timeout
+        self._both_timeouts = connect_timeout + socket_timeout
         self.reset()
 
     def reset(self) -> None:
         """Forget the connection without touching it: after a fork it belongs to the parent."""
         if hasattr(self, "_connection"):
-            inherited.append(self._connection)
+            inherited.append((self._connection, self._pipe))
         self._lock = io.Lock()
-        self._demoted = False
         self._hurried = False
         self._connection: AsyncConnection = self._address.connection(
             io.COLOUR, socket_timeout=self._socket_timeout, connect_timeout=self._connect_timeout
         )
+        #: The way through the connection while it is connected.
+        self._pipe: AsyncPipe | None = None
 
     async def roundtrip(self, commands: Sequence[Sequence[Arg]], within: float = math.inf) -> list[Reply]:
         """Send commands in one write and return their replies; an error reply is returned as a ResponseError.
@@ -70,34 +75,51 @@ class Wire:
         It is given up after `within` seconds, about, or sooner, by the connection's own limits. Raises ConnectionLost.
         """
         # With time for all steps, as nearly always, nothing has to be hurried.
-        hurry = self._hurried or within < self._connect_timeout + self._socket_timeout
+        hurry = self._hurried or within < self._both_timeouts
         until = time.monotonic() + within if hurry else math.inf
         async with self._free(within) if self._lock.locked() else self._lock:
-            connection = self._connection
-            sent, cancels = False, io.cancels()
-            self._demoted = False
+            sent = False
             try:
                 if hurry:
                     self._hurry(until)
-                await connection.connect()
-                if hurry:
-                    self._hurry(until)
-                packed = connection.pack_commands(commands)
+                pipe = self._pipe
+                if pipe is None or pipe.closed:
+                    pipe = await self._connect()
+                    if hurry:
+                        self._hurry(until)
+                packed = pipe.pack(commands)
                 sent = True
-                await connection.send_packed_command(packed, check_health=False)
-                io.check_cancelled(cancels)
-                replies = [await self._reply(connection) for _ in commands]
-                if self._demoted:
-                    await connection.disconnect()  # the next connect may find the new master
+                replies = await pipe.roundtrip(packed, len(commands))
+                for reply in replies:
+                    if isinstance(reply, RedisError):
+                        await self._look_at(reply)
             except Exception as error:
-                await connection.disconnect()
+                await self._disconnect()
                 raise ConnectionLost(error, sent=sent) from error
             except BaseException:
                 # After a KeyboardInterrupt between write and read the next command would take this reply for its own.
-                await connection.disconnect()
+                await self._disconnect()
                 raise
 
             return replies
+
+    async def _connect(self) -> AsyncPipe:
+        if self._pipe is not None:
+            await self._disconnect()
+        await self._connection.connect()
+        self._pipe = async_pipe(self._connection)
+        return self._pipe
+
+    async def _disconnect(self) -> None:
+        self._pipe = None
+        await self._connection.disconnect()
+
+    async def _look_at(self, error: RedisError) -> None:
+        """Raise the error replies after which the connection is of no use: LOADING, too many clients."""
+        if isinstance(error, RedisConnectionError):
+            raise error
+        if isinstance(error, ReadOnlyError):
+            await self._disconnect()  # the next connect may find the new master
 
     def _free(self, within: float) -> io.Lock | Holding:
         if within == math.inf:
@@ -111,15 +133,6 @@ class Wire:
         self._hurried = left < max(self._socket_timeout, self._connect_timeout)
         limit(self._connection, min(left, self._socket_timeout), min(left, self._connect_timeout))
 
-    async def _reply(self, connection: AsyncConnection) -> Reply:
-        try:
-            return await connection.read_response(disconnect_on_error=True)
-        except ReadOnlyError as error:
-            self._demoted = True
-            return error
-        except ResponseError as error:
-            return error
-
     async def aclose(self) -> None:
         """Close the connection; the next use would open it again."""
-        await self._connection.disconnect()
+        await self._disconnect()

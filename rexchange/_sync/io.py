@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
-from typing import Literal, Protocol, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar
 
 T = TypeVar("T")
 COLOUR: Literal["sync"] = "sync"
@@ -57,18 +57,9 @@ def shielded(work: Callable[[], T]) -> T:
     return work()
 
 
-def cancels() -> int:
-    """How often the caller has been cancelled: threads are not."""
-    return 0
-
-
-def check_cancelled(before: int) -> None:
-    """Raise nothing: threads are not cancelled."""
-
-
 def acquire(lock: threading.Lock, seconds: float) -> bool:
     """Acquire a lock, unless it takes longer; whether it was acquired."""
-    return lock.acquire(timeout=min(max(seconds, 0.0), threading.TIMEOUT_MAX))
+    return lock.acquire(blocking=False) or lock.acquire(timeout=min(max(seconds, 0.0), threading.TIMEOUT_MAX))
 
 
 class Signal:
@@ -87,6 +78,45 @@ class Signal:
     def wait(self, timeout: float) -> bool:
         """Wait for at most `timeout` seconds; whether it is set."""
         return self._event.wait(timeout)
+
+
+class Passenger:
+    """Whose work is done by a `Convoy`."""
+
+    __slots__ = ("done",)
+
+    def __init__(self) -> None:
+        """It is not done yet."""
+        self.done = False
+
+    def arrived(self) -> None:
+        """Tell whoever waits that it is done."""
+        self.done = True
+
+
+P = TypeVar("P", bound=Passenger)
+
+
+class Convoy(Generic[P]):
+    """Does the work of all who wait, in turns: whoever gets the lock works for all, and the others find theirs done."""
+
+    def __init__(self, lock: threading.Lock, lead: Callable[[P | None], bool]) -> None:
+        """Take the lock that is held during a turn, and what does one: for whom."""
+        self._lock = lock
+        self._lead = lead
+
+    def join(self, passenger: P, seconds: float) -> bool:
+        """Wait until its work is done, at most so many seconds; whether it was."""
+        until = time.monotonic() + seconds
+        while not passenger.done:
+            if not acquire(self._lock, until - time.monotonic()):
+                return passenger.done
+            try:
+                if not passenger.done:
+                    self._lead(passenger)
+            finally:
+                self._lock.release()
+        return True
 
 
 class Flight:

@@ -22,15 +22,21 @@ COMPANY_S = 1.0
 """Groups share a call when their callers give up within so many seconds of each other."""
 
 
-class _Slot:
+class _Slot(io.Passenger):
     """One caller's group on its way, and what became of it."""
 
     __slots__ = ("answer", "deadline", "group")
 
     def __init__(self, group: Group, deadline: float) -> None:
+        super().__init__()
         self.group = group
         self.deadline = deadline
         self.answer: list[Receipt] | RexchangeError | None = None
+
+    def settle(self, answer: list[Receipt] | RexchangeError) -> None:
+        """Keep the answer, and wake the caller."""
+        self.answer = answer
+        self.arrived()
 
 
 class Publisher:
@@ -41,44 +47,61 @@ class Publisher:
         self._link = link
         self._wire = link.wire()
         self.lane = Lane(link, self._wire)
+        self._begin()
+
+    def _begin(self) -> None:
         self._waiting: deque[_Slot] = deque()
+        self._convoy: io.Convoy[_Slot] = io.Convoy(self.lane.lock, self._lead)
+        # Whether the last call was shared: then whoever comes now will have company, and does not go alone.
+        self._busy = False
 
     def reset(self) -> None:
         """Begin anew after a fork, with a lane and a connection of one's own; what waited is the parent's."""
         self._wire.reset()
         self.lane.reset()
-        self._waiting = deque()
+        self._begin()
 
     def publish(self, group: Group, deadline: float) -> list[Receipt]:
         """Publish a group and return the queues reached, a message; raises the group's own error."""
+        lock = self.lane.lock
+        if self._busy or self._waiting or lock.locked() or not io.acquire(lock, 0.0):
+            return self._join(group, deadline)
+        # Alone, as most are: nobody else is in this call, so one that is cancelled harms none but itself.
+        try:
+            (answer,) = self._call([group], deadline)
+        finally:
+            lock.release()
+        if isinstance(answer, list):
+            return answer
+        raise answer
+
+    def _join(self, group: Group, deadline: float) -> list[Receipt]:
+        """Publish a group with those of others that wait for the call under way to end."""
         slot = _Slot(group, deadline)
         self._waiting.append(slot)
         try:
-            io.shielded(lambda: self._drain(slot))
+            in_time = self._convoy.join(slot, self._link.left(deadline))
         except BaseException:
-            self._withdraw(slot)  # interrupted (sync: KeyboardInterrupt) while it waited: nobody shall send it later
+            self._withdraw(slot)  # cancelled or interrupted while it waited: nobody shall send it later
             raise
+        if slot.answer is None:
+            assert not in_time  # noqa: S101 - who is in time has an answer
+            outcome: Outcome = "not_done" if self._withdraw(slot) else "unknown"
+            message = "the time was up while another publish of this Broker was under way"
+            raise BrokerConnectionError(message, address=self._link.address.display, outcome=outcome)
         if isinstance(slot.answer, list):
             return slot.answer
-        assert slot.answer is not None  # noqa: S101 - _drain ends only when it is set
         raise slot.answer
 
-    def _drain(self, slot: _Slot) -> None:
-        """Send what waits until our own group is through: whoever has the lock sends for all."""
-        while slot.answer is None:
-            if not io.acquire(self.lane.lock, self._link.left(slot.deadline)):
-                outcome: Outcome = "not_done" if self._withdraw(slot) else "unknown"
-                message = "the time was up while another publish of this Broker was under way"
-                slot.answer = BrokerConnectionError(message, address=self._link.address.display, outcome=outcome)
-                return
-            try:
-                if slot.answer is None:
-                    slots = self._next(slot)
-                    if not slots:
-                        return  # withdrawn: its caller was cancelled meanwhile
-                    self._send(slots)
-            finally:
-                self.lane.lock.release()
+    def _lead(self, mine: _Slot | None) -> bool:
+        """Send what waits, the lock being held: for `mine` and for others, or for who came first; whether any did."""
+        if mine is None:
+            mine = self._waiting[0] if self._waiting else None
+        slots = self._next(mine) if mine is not None else []
+        self._busy = len(slots) > 1
+        if slots:
+            self._send(slots)
+        return bool(slots)
 
     def _withdraw(self, slot: _Slot) -> bool:
         """Take back a group that nobody has begun to send; whether it was so."""
@@ -104,25 +127,28 @@ class Publisher:
                 slots.append(slot)
         return slots
 
+    def _call(self, groups: list[Group], deadline: float) -> list[list[Receipt] | RexchangeError]:
+        return self.lane.call(lambda lane, number, token: publish(lane, number, token, groups), deadline)
+
     def _send(self, slots: list[_Slot]) -> None:
         deadline = max(slot.deadline for slot in slots)
-        groups = [slot.group for slot in slots]
         try:
-            answers = self.lane.call(lambda lane, number, token: publish(lane, number, token, groups), deadline)
+            answers = self._call([slot.group for slot in slots], deadline)
         except RexchangeError as error:
             for slot in slots:
                 # Each caller raises its own: one exception raised in several threads mixes their tracebacks.
-                slot.answer = copy.copy(error)
-                slot.answer.__cause__ = error.__cause__
+                own = copy.copy(error)
+                own.__cause__ = error.__cause__
+                slot.settle(own)
             return
         except BaseException as error:
-            # Only sync: KeyboardInterrupt ends this thread's publish; its neighbours must not wait for ever.
+            # KeyboardInterrupt ends this thread's publish, or the event loop ends: neighbours must not wait for ever.
             for slot in slots:
                 message = f"the publish was interrupted ({type(error).__name__})"
-                slot.answer = BrokerConnectionError(message, address=self._link.address.display, outcome="unknown")
+                slot.settle(BrokerConnectionError(message, address=self._link.address.display, outcome="unknown"))
             raise
         for slot, answer in zip(slots, answers, strict=True):
-            slot.answer = answer
+            slot.settle(answer)
 
     def close(self) -> None:
         """Close the connection."""

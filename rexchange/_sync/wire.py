@@ -7,18 +7,21 @@ import math
 import time
 from typing import TYPE_CHECKING
 
-from redis.exceptions import ReadOnlyError, ResponseError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ReadOnlyError, RedisError
 
 from rexchange._sync import io
 from rexchange._sync.deadlines import Holding
 from rexchange.server import failures
 from rexchange.server.endpoint import limit
+from rexchange.server.pipes import sync_pipe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rexchange.protocol.call import Arg, Reply
     from rexchange.server.endpoint import Address, SyncConnection
+    from rexchange.server.pipes import SyncPipe
 
 inherited: list[object] = []
 """What a forked child has of its parent's connections, kept for ever: asyncio's, when it is freed, takes its socket off
@@ -52,18 +55,20 @@ class Wire:
         self._address = address
         self._connect_timeout = connect_timeout
         self._socket_timeout = socket_timeout
+        self._both_timeouts = connect_timeout + socket_timeout
         self.reset()
 
     def reset(self) -> None:
         """Forget the connection without touching it: after a fork it belongs to the parent."""
         if hasattr(self, "_connection"):
-            inherited.append(self._connection)
+            inherited.append((self._connection, self._pipe))
         self._lock = io.Lock()
-        self._demoted = False
         self._hurried = False
         self._connection: SyncConnection = self._address.connection(
             io.COLOUR, socket_timeout=self._socket_timeout, connect_timeout=self._connect_timeout
         )
+        #: The way through the connection while it is connected.
+        self._pipe: SyncPipe | None = None
 
     def roundtrip(self, commands: Sequence[Sequence[Arg]], within: float = math.inf) -> list[Reply]:
         """Send commands in one write and return their replies; an error reply is returned as a ResponseError.
@@ -71,34 +76,51 @@ class Wire:
         It is given up after `within` seconds, about, or sooner, by the connection's own limits. Raises ConnectionLost.
         """
         # With time for all steps, as nearly always, nothing has to be hurried.
-        hurry = self._hurried or within < self._connect_timeout + self._socket_timeout
+        hurry = self._hurried or within < self._both_timeouts
         until = time.monotonic() + within if hurry else math.inf
         with self._free(within) if self._lock.locked() else self._lock:
-            connection = self._connection
-            sent, cancels = False, io.cancels()
-            self._demoted = False
+            sent = False
             try:
                 if hurry:
                     self._hurry(until)
-                connection.connect()
-                if hurry:
-                    self._hurry(until)
-                packed = connection.pack_commands(commands)
+                pipe = self._pipe
+                if pipe is None or pipe.closed:
+                    pipe = self._connect()
+                    if hurry:
+                        self._hurry(until)
+                packed = pipe.pack(commands)
                 sent = True
-                connection.send_packed_command(packed, check_health=False)
-                io.check_cancelled(cancels)
-                replies = [self._reply(connection) for _ in commands]
-                if self._demoted:
-                    connection.disconnect()  # the next connect may find the new master
+                replies = pipe.roundtrip(packed, len(commands))
+                for reply in replies:
+                    if isinstance(reply, RedisError):
+                        self._look_at(reply)
             except Exception as error:
-                connection.disconnect()
+                self._disconnect()
                 raise ConnectionLost(error, sent=sent) from error
             except BaseException:
                 # After a KeyboardInterrupt between write and read the next command would take this reply for its own.
-                connection.disconnect()
+                self._disconnect()
                 raise
 
             return replies
+
+    def _connect(self) -> SyncPipe:
+        if self._pipe is not None:
+            self._disconnect()
+        self._connection.connect()
+        self._pipe = sync_pipe(self._connection)
+        return self._pipe
+
+    def _disconnect(self) -> None:
+        self._pipe = None
+        self._connection.disconnect()
+
+    def _look_at(self, error: RedisError) -> None:
+        """Raise the error replies after which the connection is of no use: LOADING, too many clients."""
+        if isinstance(error, RedisConnectionError):
+            raise error
+        if isinstance(error, ReadOnlyError):
+            self._disconnect()  # the next connect may find the new master
 
     def _free(self, within: float) -> io.Lock | Holding:
         if within == math.inf:
@@ -112,15 +134,6 @@ class Wire:
         self._hurried = left < max(self._socket_timeout, self._connect_timeout)
         limit(self._connection, min(left, self._socket_timeout), min(left, self._connect_timeout))
 
-    def _reply(self, connection: SyncConnection) -> Reply:
-        try:
-            return connection.read_response(disconnect_on_error=True)
-        except ReadOnlyError as error:
-            self._demoted = True
-            return error
-        except ResponseError as error:
-            return error
-
     def close(self) -> None:
         """Close the connection; the next use would open it again."""
-        self._connection.disconnect()
+        self._disconnect()

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from redis._parsers import BaseParser
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
 
 from rexchange import Broker
 from rexchange.protocol import tick
@@ -95,7 +96,25 @@ class Faults:
         return rule
 
     def _wrapped(self, wire: Any) -> Any:
-        wire._connection = _Connection(wire._connection, self)
+        connect = wire._connect
+
+        def again() -> Any:
+            refusal = self.refusal()
+            if refusal is not None:
+                raise refusal
+            made = connect()
+            return keep_later(made) if inspect.isawaitable(made) else keep(made)
+
+        def keep(pipe: Any) -> Any:
+            wire._pipe = _Pipe(pipe, self)
+            return wire._pipe
+
+        async def keep_later(made: Awaitable[Any]) -> Any:
+            return keep(await made)
+
+        wire._connect = again
+        if wire._pipe is not None:
+            keep(wire._pipe)
         return wire
 
 
@@ -106,51 +125,45 @@ def reap(url: str, broker: Any) -> None:
             pass
 
 
-class _Connection:
-    """A connection of redis-py with faults; in async each method returns an awaitable, as the connection's does."""
+class _Pipe:
+    """A pipe with faults; in async a round trip is an awaitable, as the pipe's is."""
 
     def __init__(self, inner: Any, faults: Faults) -> None:
         self._inner = inner
         self._faults = faults
         self._rule: Rule | None = None
-        self._lies: list[Any] = []
-        self._is_async = inspect.iscoroutinefunction(inner.read_response)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
+    @property
+    def closed(self) -> bool:
+        return bool(self._inner.closed)
 
-    def connect(self) -> Any:
+    def pack(self, commands: Any) -> Any:
         refusal = self._faults.refusal()
         if refusal is not None:
             raise refusal
-        return self._inner.connect()
+        packed = self._inner.pack(commands)
+        self._rule = self._faults.hit(packed if isinstance(packed, bytes) else b"".join(packed))
+        return packed
 
-    def send_packed_command(self, command: list[bytes], **options: Any) -> Any:
-        self._rule = self._faults.hit(b"".join(command))
-        if self._rule is not None and self._rule.lie is not None:
-            self._rule.strike()
-            self._lies = list(self._rule.lie) if isinstance(self._rule.lie, list) else []
-            return _value(None) if self._is_async else None
-        return self._inner.send_packed_command(command, **options)
-
-    def read_response(self, **options: Any) -> Any:
+    def roundtrip(self, packed: Any, count: int) -> Any:
         rule = self._rule
-        if rule is not None and isinstance(rule.lie, Exception):
-            raise rule.lie
+        is_async = inspect.iscoroutinefunction(self._inner.roundtrip)
         if rule is not None and rule.lie is not None:
-            lie = self._lies.pop(0)
-            return _value(lie) if self._is_async else lie
-        self._rule = None
-        reply = self._inner.read_response(**options)
-        if self._is_async:
-            return _later(reply, rule)
+            rule.strike()
+            if not isinstance(rule.lie, list | ResponseError):
+                raise rule.lie
+            replies = list(rule.lie) if isinstance(rule.lie, list) else [rule.lie] * count
+            return _value(replies) if is_async else replies
+        replies = self._inner.roundtrip(packed, count)
+        if is_async:
+            return _later(replies, rule)
         if rule is not None:
             rule.strike()
-        return reply
+        return replies
 
 
 async def _value(value: Any) -> Any:
-    """Stands for a write, or a reply."""
+    """Stands for a round trip."""
     return value
 
 
