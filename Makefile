@@ -14,7 +14,7 @@ SANS_IO := rexchange/applying/*,rexchange/changes.py,rexchange/checks.py,rexchan
 CHECKS := check-format check-lint check-mypy check-pyright check-floors check-unasync check-luacheck check-stylua check-tests check-coverage check-bench check-wheel
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check differential bench bench-quick gen format clean $(CHECKS)
+.PHONY: help demo test check differential bench bench-quick bench-peers gen format clean $(CHECKS)
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,11 +44,13 @@ check: $(CHECKS) ## everything CI looks at, once: format, lint, types, floors, L
 differential: $(READY) ## N random scenarios on RabbitMQ (which must run here) and on rexchange: N=2000
 	@$(BIN)/python -m tests.differential $(N)
 
-bench: $(BENCH_READY) ## all benchmarks: budgets, every peer, plots, docs/performance.md (up to 15 minutes)
+bench: $(BENCH_READY) bench-peers ## all benchmarks, plots, docs/performance.md (up to 15 minutes)
 	@$(BIN)/python -m tests.bench
-	@$(BIN)/python -m tests.bench.peers --json bench-results.json
 	@$(BIN)/python -m tests.bench.plots
 	@$(BIN)/python -m tests.bench.report
+
+bench-peers: $(READY) ## every library that one might take instead, in turns (about 5 minutes)
+	@$(BIN)/python -m tests.bench.peers --json bench-results.json
 
 bench-quick: $(READY) ## the benchmarks in small, to see that they work (two minutes); no document changes
 	@$(BIN)/python -m tests.bench --messages 2000 --rounds 3
