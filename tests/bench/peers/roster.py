@@ -76,7 +76,7 @@ _WORKER = "10 jobs at once in one process"
 ROSTER = (
     Contestant(
         "bare", "bare Redis commands", "bare", "peer_bare", 60_000,
-        "pipelines of 100 XADD, each pipeline's answers awaited", "XREADGROUP 200, XACK and XDEL in one pipeline",
+        "pipelines of 100 XADD, each pipeline's answers awaited", "one pipeline: XACK and XDEL of 200, then XREADGROUP",
     ),
     Contestant(
         "rexchange", "rexchange", "rexchange", "peer_rexchange", 60_000,

@@ -37,8 +37,8 @@ class Bare(runner.Contestant):
             if ids:
                 pipe.xack(runner.NAME, GROUP, *ids)
                 pipe.xdel(runner.NAME, *ids)
-                pipe.execute()
-            found = self.client.xreadgroup(GROUP, "me", {runner.NAME: ">"}, count=runner.PREFETCH, block=1000)
+            pipe.xreadgroup(GROUP, "me", {runner.NAME: ">"}, count=runner.PREFETCH, block=1000)
+            found = pipe.execute()[-1]
             ids = []
             for entry_id, _fields in found[0][1] if found else ():
                 ids.append(entry_id)
