@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,16 +32,21 @@ Tell = Callable[[str], None]
 
 
 def _pythons(names: Sequence[str], *, refresh: bool, tell: Tell) -> dict[str, Path | str]:
-    found: dict[str, Path | str] = {}
-    for name in names:
+    def make(name: str) -> Path | str:
+        if not VENVS[name]:
+            return Path(sys.executable)
         if refresh:
             shutil.rmtree(FOLDER / name, ignore_errors=True)
         try:
-            found[name] = python_with(name, VENVS[name])
+            python = python_with(name, VENVS[name])
         except NotInstalled as error:
-            found[name] = f"not installed: {error}"
-        tell(f"venv {name}" if isinstance(found[name], Path) else str(found[name]))
-    return found
+            return f"not installed: {error}"
+        tell(f"venv {name}")
+        return python
+
+    # pip waits for the network and for one core, in turns.
+    with ThreadPoolExecutor(max_workers=3) as pool:
+        return dict(zip(names, pool.map(make, names), strict=True))
 
 
 def _rabbit(url: str) -> Rabbit | str:

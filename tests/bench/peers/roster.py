@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-ROOT = Path(__file__).resolve().parents[3]
 ADAPTERS = Path(__file__).parent / "contestants"
 
 # What is installed in each venv, always the newest; hiredis where redis-py is used, since redis-py is faster with it.
 VENVS: dict[str, tuple[str, ...]] = {
     "bare": ("redis", "hiredis"),
-    "rexchange": (f"--editable={ROOT}",),
+    "rexchange": (),  # it has this repository's
     "pika": ("pika",),
     "aio-pika": ("aio-pika",),
     "kombu": ("kombu[redis]", "hiredis"),
