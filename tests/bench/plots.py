@@ -25,6 +25,7 @@ FOLDER = ROOT / "docs" / "plots"
 Section = Mapping[str, Any]
 _OURS, _BARE, _REDIS, _RABBIT, _INK, _FAINT = "#d6336c", "#495057", "#9fb3c8", "#dfc9a2", "#212529", "#adb5bd"
 _LINES = ("#d6336c", "#1c7ed6", "#2b8a3e", "#e67700", "#7048e8", "#0b7285", "#868e96")
+_SHAPES = ("o", "s", "D")
 _STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
@@ -121,28 +122,50 @@ def phases(peers: Section) -> Any:
     found = ran(peers)
     figure, both = _figure(len(found), 2)
     for axes, phase, title in zip(both, ("publish", "consume"), ("Publish only", "Consume and ack only"), strict=True):
-        order = sorted(found, key=lambda each: -each[phase]["rate"]["median"])
+        order = sorted((each for each in found if phase in each), key=lambda each: -each[phase]["rate"]["median"])
         _bars(axes, order, [each[phase]["rate"] for each in order], "messages a second (log scale)")
         axes.set_title(title)
     _key(both[1], found, "lower right")
     return figure
 
 
-def sizes(peers: Section) -> Any:
-    """End to end by size of the body."""
-    found = [each for each in ran(peers) if "through_65536" in each]
+def _dots(found: Sequence[Section], points: Sequence[Sequence[float]], names: Sequence[str], label: str) -> Any:
+    """Draw the figures of each contestant as marks on one line."""
     figure, axes = _figure(len(found))
-    marks = (("through_200", "200 B", "o"), ("through_1024", "1 KB", "s"), ("through_65536", "64 KB", "D"))
-    points = [[each[phase]["rate"]["median"] for phase, _, _ in marks] for each in found]
     for place, (each, values) in enumerate(zip(found, points, strict=True)):
         axes.plot([min(values), max(values)], [place, place], color=_colour(each), linewidth=2, alpha=0.7)
-        for value, (_, _, shape) in zip(values, marks, strict=True):
+        for value, shape in zip(values, _SHAPES, strict=False):
             axes.plot(value, place, shape, color=_colour(each), markersize=6, markeredgecolor="white")
     _named(axes, found)
-    _log(axes, min(map(min, points)) / 2, max(map(max, points)) * 2, "messages a second (log scale)")
+    _log(axes, min(map(min, points)) / 2, max(map(max, points)) * 2, label)
+    shown = zip(_SHAPES, names, strict=False)
+    axes.legend(
+        handles=[Line2D([], [], color=_INK, marker=shape, linestyle="", label=name) for shape, name in shown],
+        loc="lower right",
+        frameon=False,
+    )
+    return figure, axes
+
+
+def sizes(peers: Section) -> Any:
+    """End to end by size of the body."""
+    phases = ("through_200", "through_1024", "through_65536")
+    found = [each for each in ran(peers) if all(phase in each for phase in phases)]
+    points = [[each[phase]["rate"]["median"] for phase in phases] for each in found]
+    figure, axes = _dots(found, points, ("200 B", "1 KB", "64 KB"), "messages a second (log scale)")
     axes.set_title("End to end by size of the body")
-    handles = [Line2D([], [], color=_INK, marker=shape, linestyle="", label=name) for _, name, shape in marks]
-    axes.legend(handles=handles, loc="lower right", frameon=False)
+    return figure
+
+
+def cpu(peers: Section) -> Any:
+    """CPU a message end to end: what the server pays, and what the clients pay."""
+    found = [each for each in ran(peers) if "server_us" in each["through_200"]]
+    points = [[each["through_200"][name]["median"] for name in ("server_us", "client_us")] for each in found]
+    order = sorted(range(len(found)), key=lambda place: sum(points[place]))
+    found, points = [found[place] for place in order], [points[place] for place in order]
+    figure, axes = _dots(found, points, ("server", "both clients"), "µs of CPU a message (log scale)")
+    axes.set_title("CPU a message, published, consumed and acked: 200 bytes")
+    axes.get_legend().set_loc("upper right")
     return figure
 
 
@@ -219,7 +242,8 @@ def grown(row: Section) -> Any:
 
 
 PEERS: dict[str, Callable[[Section], Any]] = {
-    "throughput": through, "phases": phases, "sizes": sizes, "round-trips": round_trips, "jobs": drained,
+    "throughput": through, "phases": phases, "cpu": cpu, "sizes": sizes,
+    "round-trips": round_trips, "jobs": drained,
 }  # fmt: skip
 
 

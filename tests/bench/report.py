@@ -22,6 +22,7 @@ END = "<!-- written by tests/bench/report.py: end -->"
 _PLOTS = {
     "throughput": "messages a second end to end, a bar for each contestant",
     "phases": "publishing alone and consuming alone, a bar for each contestant",
+    "cpu": "microseconds of CPU a message, the server's and the clients', for each contestant",
     "sizes": "messages a second end to end for bodies of 200 bytes, 1 KB and 64 KB",
     "round-trips": "the distribution of round trips, a line for each contestant",
     "jobs": "no-op jobs a second drained by 10 workers, a bar for each contestant",
@@ -33,17 +34,21 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """Return a table in Markdown: names on the left, figures on the right."""
+def _table(lines: Sequence[Sequence[str]]) -> str:
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def figures(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """Return a table in Markdown: names on the left, figures on the right, ours bold."""
     rule = ["---"] + ["---:"] * (len(head) - 1)
     rows = [[_cell(cell) for cell in line] for line in lines]
     bold = [[f"**{cell}**" for cell in line] if line[0].startswith("rexchange") else line for line in rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in [list(head), rule, *bold])
+    return _table([head, rule, *bold])
 
 
-def _words(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+def words(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """Return a table of words, which are all on the left."""
-    return table(head, lines).replace("---:", "---")
+    return _table([head, ["---"] * len(head), *([_cell(cell) for cell in line] for line in lines)])
 
 
 def _plot(plots: Path, name: str, what: str) -> Iterator[str]:
@@ -61,19 +66,19 @@ def _peers(peers: Section, plots: Path) -> Iterator[str]:
         "and that of both clients together; peak memory of both clients together; a round trip's median and p99."
     )
     yield from _plot(plots, "throughput", _PLOTS["throughput"])
-    yield table(tables.HEAD, tables.rows(peers))
-    for name in ("phases", "sizes", "round-trips"):
+    yield figures(tables.HEAD, tables.rows(peers))
+    for name in ("phases", "cpu", "sizes", "round-trips"):
         yield from _plot(plots, name, _PLOTS[name])
     if peers["jobs"]:
         yield "### Job queues: 10 workers drain no-op jobs"
         yield from _plot(plots, "jobs", _PLOTS["jobs"])
-        yield table(tables.JOBS_HEAD, tables.jobs_rows(peers))
+        yield figures(tables.JOBS_HEAD, tables.jobs_rows(peers))
     absent = tables.absent(peers)
     if absent:
         yield "Not measured in this run:"
         yield "\n".join(f"- {label}: {_cell(why)}" for label, why in absent)
     yield "### What each was set to"
-    yield _words(("", "versions", "publishes", "consumes"), list(_settings(peers)))
+    yield words(("", "versions", "publishes", "consumes"), list(_settings(peers)))
 
 
 def _settings(peers: Section) -> Iterator[list[str]]:
@@ -102,7 +107,7 @@ def render(results: Section, plots: Path) -> str:
         parts.append("\n".join(f"- {name}: {_cell(str(what))}" for name, what in servers.items()))
     budgets = _budgets(results)
     if budgets:
-        parts += ["### Budgets", table(tables.BUDGETS_HEAD, tables.budget_rows(budgets))]
+        parts += ["### Budgets", figures(tables.BUDGETS_HEAD, tables.budget_rows(budgets))]
         missing = dict.fromkeys(f"- {row['name']}: {_cell(row['why'])}" for row in budgets if "why" in row)
         parts += ["Missing:", "\n".join(missing)] if missing else []
     if "peers" in results:

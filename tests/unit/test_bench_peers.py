@@ -84,6 +84,15 @@ def test_a_summary_has_medians_and_the_spread_of_the_rounds() -> None:
     assert "server_us" not in schedule.summary(record, None)["through_200"]
 
 
+def test_a_consumer_is_measured_where_its_queue_is_filled_quickly() -> None:
+    for one in roster.ROSTER:
+        said = schedule.summary(schedule.Record(one, [a_round(100)]), None)
+        assert ("consume" in said) == (one.consumer_of == "")
+        if one.consumer_of:
+            other = next(each for each in roster.ROSTER if each.name == one.consumer_of)
+            assert (other.adapter, other.consumes) == (one.adapter, one.consumes)
+
+
 def test_what_is_not_there_is_missing_with_its_reason() -> None:
     pika = roster.named(["pika"])[0]
     backends, pythons = {"redis": object(), "rabbitmq": "no RabbitMQ"}, {"bare": Path("x"), "pika": Path("y")}

@@ -160,7 +160,7 @@ def summary(record: Record, why: str | None) -> dict[str, Any]:
     said["messages"] = record.rounds[-1]["count"]
     for phase in ("publish", "consume", "through_200", "through_1024", "through_65536"):
         found = [each[phase] for each in record.rounds if phase in each]
-        if found:
+        if found and not (phase == "consume" and one.consumer_of):
             names = [name for name in ("rate", "server_us", "client_us") if name in found[0]]
             said[phase] = {name: spread(each[name] for each in found) for name in names}
     said["memory_mib"] = spread(each["memory_mib"] for each in record.rounds)
