@@ -18,6 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, NullLocator
 
+from tests.bench.peers import tables
 from tests.bench.peers.tables import number, ran
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -198,7 +199,7 @@ def drained(peers: Section) -> Any:
     figure, axes = _figure(len(found))
     rates = [{"median": each["rate"], "min": each["rate"], "max": each["rate"]} for each in found]
     _bars(axes, found, rates, "jobs a second (log scale)")
-    axes.set_title("No-op jobs drained by 10 worker processes")
+    axes.set_title(f"No-op jobs drained by {found[0]['workers']} worker processes")
     _key(axes, found, "lower right")
     return figure
 
@@ -254,7 +255,7 @@ def draw(results: Section, folder: Path, suffix: str = "svg") -> list[Path]:
     with mpl.rc_context(_STYLE):
         peers = results.get("peers")
         if peers and ran(peers):
-            figures = {name: make(peers) for name, make in PEERS.items() if name != "jobs" or peers["jobs"]}
+            figures = {name: make(peers) for name, make in PEERS.items() if name != "jobs" or tables.jobs_rows(peers)}
         figures |= {f"growth-{row['name']}": grown(row) for row in results.get("growth", [])}
         files: list[Path] = []
         for name, figure in figures.items():

@@ -70,7 +70,7 @@ def _peers(peers: Section, plots: Path) -> Iterator[str]:
     for name in ("phases", "cpu", "sizes", "round-trips"):
         yield from _plot(plots, name, _PLOTS[name])
     if peers["jobs"]:
-        yield "### Job queues: 10 workers drain no-op jobs"
+        yield "### Job queues: no-op jobs drained by 10 workers"
         yield from _plot(plots, "jobs", _PLOTS["jobs"])
         yield figures(tables.JOBS_HEAD, tables.jobs_rows(peers))
     absent = tables.absent(peers)

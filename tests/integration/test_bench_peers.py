@@ -41,14 +41,13 @@ def test_a_round_measures_each_and_a_failure_stops_nobody() -> None:
 
 def test_workers_drain_all_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     ours = roster.named(["rexchange"])[0]
-    monkeypatch.setattr(jobs, "WORKERS", 2)
     with Durable() as server:
-        done = jobs.drain(ours, PYTHON, server.url, 500)
-        assert done["jobs"] == 500
+        done = jobs.drain(ours, PYTHON, server.url, 500, 2)
+        assert (done["jobs"], done["workers"]) == (500, 2)
         assert done["rate"] > 0
         server.reset()
         assert server.client.dbsize() == 0
         # Whoever is too slow is given up, with the reason.
         monkeypatch.setattr(jobs, "_LIMIT_S", 0.001)
         with pytest.raises(Failed, match=r"did not answer within 0.001 s|of 500 jobs after 0.001 s"):
-            jobs.drain(ours, PYTHON, server.url, 500)
+            jobs.drain(ours, PYTHON, server.url, 500, 2)

@@ -30,7 +30,15 @@ def a_section(**rates: float) -> dict[str, Any]:
         rate = rates.get(one.name.replace("-", "_"))
         rounds = [a_round(rate)] if rate else []
         contestants[one.name] = schedule.summary(schedule.Record(one, rounds), None if rate else "not installed")
-    drained = {"label": "RQ", "ours": False, "jobs": 200, "publish_s": 0.1, "drain_s": 2.0, "rate": 100.0}
+    drained = {
+        "label": "RQ",
+        "ours": False,
+        "jobs": 200,
+        "workers": 10,
+        "publish_s": 0.1,
+        "drain_s": 2.0,
+        "rate": 100.0,
+    }
     drains = {"rq-fork": drained, "arq": {"label": "arq", "ours": False, "missing": "it | hung"}}
     section: dict[str, Any] = {"made": "today", "mode": "full", "rounds": 5, "contestants": contestants, "jobs": drains}
     return {**section, "budgets": budgets.rows(contestants)}

@@ -61,8 +61,9 @@ def _drains(
     backends: Mapping[str, schedule.Backend | str],
     pythons: Mapping[str, Path | str],
     rates: Mapping[str, float],
-    box_s: float,
     tell: Tell,
+    *,
+    quick: bool,
 ) -> dict[str, Any]:
     """Run the job queues' benchmark once for each; return the results by name."""
     found: dict[str, Any] = {}
@@ -74,7 +75,8 @@ def _drains(
             continue
         try:
             backend.reset()
-            row |= jobs.drain(one, python, backend.url, jobs.count_for(rates.get(one.name, one.rate), box_s))
+            count = jobs.count_for(rates.get(one.name, one.rate), _JOBS_BOX_S[quick])
+            row |= jobs.drain(one, python, backend.url, count, jobs.FEW_WORKERS if quick else jobs.WORKERS)
         except Failed as error:
             row["missing"] = str(error)
         found[one.name] = row
@@ -102,7 +104,7 @@ def measure(
         }
         rates = {name: each["consume"]["rate"]["median"] for name, each in summaries.items() if "consume" in each}
         with_jobs = [each for each in contestants if each.jobs]
-        drained = _drains(with_jobs, backends, pythons, rates, _JOBS_BOX_S[quick], tell)
+        drained = _drains(with_jobs, backends, pythons, rates, tell, quick=quick)
         servers = {"peers: Redis": f"{server.name}: {server.settings}"}
     servers["peers: RabbitMQ"] = (
         f"{rabbit.name}: durable classic queue, persistent messages" if isinstance(rabbit, Rabbit) else rabbit

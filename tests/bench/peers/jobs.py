@@ -19,6 +19,7 @@ from tests.bench.peers.roster import REPORTED, Contestant
 
 JOBS = 20_000
 WORKERS = 10
+FEW_WORKERS = 3  # of a quick run
 PREFETCH = 20  # of all that have a setting for it: with 200, the first workers would leave nothing to the others
 _SLOT = struct.Struct("qd")  # as in contestants/runner.py
 _LIMIT_S = 40.0
@@ -36,12 +37,12 @@ def _handled(slots: Path) -> tuple[int, float]:
     return sum(count for count, _ in found), max(at for _, at in found)
 
 
-def drain(contestant: Contestant, python: Path, url: str, count: int) -> dict[str, Any]:
+def drain(contestant: Contestant, python: Path, url: str, count: int, crew: int = WORKERS) -> dict[str, Any]:
     """Return how many jobs there were, and the seconds to publish and to drain them."""
     order = {"url": url, "packages": REPORTED[contestant.venv], "prefetch": PREFETCH}
     with tempfile.TemporaryDirectory(prefix="rx-bench-") as folder, ExitStack() as stack:
         slots = Path(folder) / "slots"
-        slots.write_bytes(bytes(_SLOT.size * WORKERS))
+        slots.write_bytes(bytes(_SLOT.size * crew))
         publisher = stack.enter_context(Process(contestant, python, {**order, "role": "publisher"}))
         publisher.ready()
         publisher.tell(do="publish", size=200, count=count)
@@ -50,7 +51,7 @@ def drain(contestant: Contestant, python: Path, url: str, count: int) -> dict[st
             stack.enter_context(
                 Process(contestant, python, {**order, "role": "consumer", "slots": str(slots), "slot": number})
             )
-            for number in range(WORKERS)
+            for number in range(crew)
         ]
         for worker in workers:
             worker.ready()
@@ -67,6 +68,7 @@ def drain(contestant: Contestant, python: Path, url: str, count: int) -> dict[st
     seconds = handled[1] - started
     return {
         "jobs": count,
+        "workers": crew,
         "publish_s": round(published["ended"] - published["started"], 3),
         "drain_s": round(seconds, 3),
         "rate": float(f"{count / seconds:.4g}"),

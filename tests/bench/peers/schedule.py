@@ -14,7 +14,7 @@ from tests.bench.peers.process import Failed
 from tests.bench.peers.roster import Contestant
 
 _STRIKES = 2
-_FEWEST, _MOST = 200, 40_000
+_MOST = 40_000
 _LARGE_FEWEST, _LARGE_MOST = 20, 500
 _POINTS = (0.0, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
 
@@ -45,12 +45,14 @@ class Pace:
     """About how long one phase of one contestant takes: its messages are counted out for that."""
     trips: int
     trips_s: float
+    fewest: int = 200
+    """Messages that a slow contestant publishes however long it takes."""
     limit_s: float = 420.0
     """No round begins that would end after so many seconds, if it took as long as the longest so far."""
 
 
 FULL = Pace(rounds=5, box_s=0.25, trips=150, trips_s=0.3)
-QUICK = Pace(rounds=1, box_s=0.1, trips=20, trips_s=0.2)
+QUICK = Pace(rounds=1, box_s=0.1, trips=10, trips_s=0.1, fewest=50)
 
 
 @dataclass
@@ -80,7 +82,7 @@ def plan(record: Record, pace: Pace) -> session.Plan:
     """Return how much a contestant does next: as much as fits into the time box at the speed it has shown."""
     shown = [each["through_200"]["rate"] for each in record.rounds]
     rate = statistics.median(shown) if shown else record.contestant.rate
-    count = int(max(_FEWEST, min(_MOST, rate * pace.box_s)))
+    count = int(max(pace.fewest, min(_MOST, rate * pace.box_s)))
     large = max(_LARGE_FEWEST, min(_LARGE_MOST, count // 20))
     return session.Plan(count, ((1024, max(count // 4, 50)), (65_536, large)), pace.trips, pace.trips_s)
 

@@ -12,7 +12,7 @@ Section = Mapping[str, Any]
 HEAD = (
     "", "publish", "consume", "end to end", "1 KB", "64 KB", "server µs", "client µs", "MiB", "p50 ms", "p99 ms",
 )  # fmt: skip
-JOBS_HEAD = ("", "jobs", "published, s", "drained, s", "jobs a second")
+JOBS_HEAD = ("", "workers", "jobs", "published, s", "drained, s", "jobs a second")
 
 
 BUDGETS_HEAD = ("", "ratio", "of the rounds", "budget", "")
@@ -73,7 +73,14 @@ def jobs_rows(section: Section) -> list[list[str]]:
     """Return a row for each that drained jobs, the fastest first."""
     found = [each for each in section["jobs"].values() if "missing" not in each]
     return [
-        [each["label"], f"{each['jobs']:,}", f"{each['publish_s']:.2f}", f"{each['drain_s']:.2f}", number(each["rate"])]
+        [
+            each["label"],
+            str(each["workers"]),
+            f"{each['jobs']:,}",
+            f"{each['publish_s']:.2f}",
+            f"{each['drain_s']:.2f}",
+            number(each["rate"]),
+        ]
         for each in sorted(found, key=lambda each: -each["rate"])
     ]
 
@@ -103,7 +110,7 @@ def show(console: Console, section: Section) -> None:
     title = f"messages a second, medians of {section['rounds']} rounds ({section['mode']}); CPU a message end to end"
     console.print(_table(title, HEAD, rows(section)))
     if section["jobs"]:
-        console.print(_table("no-op jobs drained by 10 workers", JOBS_HEAD, jobs_rows(section)))
+        console.print(_table("no-op jobs drained by several workers", JOBS_HEAD, jobs_rows(section)))
     for label, why in absent(section):
         console.print(f"[red]missing[/] {label}: ", end="")
         console.print(why, markup=False, highlight=False)
