@@ -67,7 +67,7 @@ format: $(READY) ## format Python and Lua
 	@stylua lua
 
 clean: ## remove .venv, caches, build results
-	@rm -rf .venv build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	@rm -rf .venv .bench build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 check-format: $(READY) ## one step of check: the formatter has nothing to change
