@@ -61,7 +61,8 @@ def _peers(peers: Section, plots: Path) -> Iterator[str]:
     quick = " A quick run: it shows that all of it works, not how fast it is." if peers["mode"] == "quick" else ""
     yield "### Against every peer"
     yield (
-        f"Made {peers['made']}, medians of {peers['rounds']} rounds in which all took turns.{quick} Messages a second; "
+        f"Made {peers['made']}, medians of {peers['rounds']} rounds in which all took turns; the load average of the "
+        f"machine was {peers['load']:g} at the end.{quick} Messages a second; "
         "end to end with the least and the most of the rounds; microseconds of CPU a message end to end, the server's "
         "and that of both clients together; peak memory of both clients together; a round trip's median and p99."
     )

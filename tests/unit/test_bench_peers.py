@@ -40,7 +40,14 @@ def a_section(**rates: float) -> dict[str, Any]:
         "rate": 100.0,
     }
     drains = {"rq-fork": drained, "arq": {"label": "arq", "ours": False, "missing": "it | hung"}}
-    section: dict[str, Any] = {"made": "today", "mode": "full", "rounds": 5, "contestants": contestants, "jobs": drains}
+    section: dict[str, Any] = {
+        "made": "today",
+        "load": 3.0,
+        "mode": "full",
+        "rounds": 5,
+        "contestants": contestants,
+        "jobs": drains,
+    }
     return {**section, "budgets": budgets.rows(contestants)}
 
 

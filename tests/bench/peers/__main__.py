@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import signal
 import sys
@@ -111,6 +112,7 @@ def measure(
     )
     section = {
         "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "load": round(os.getloadavg()[1], 1),  # of the last five minutes: what else ran shows in it
         "mode": "quick" if quick else "full",
         "rounds": max((each.get("rounds", 0) for each in summaries.values()), default=0),
         "contestants": summaries,
