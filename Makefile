@@ -10,11 +10,11 @@ SPLIT ?=
 # Scenarios of `make differential`.
 N ?= 2000
 # What decides and does no I/O is covered to the last branch.
-SANS_IO := rexchange/applying/*,rexchange/changes.py,rexchange/checks.py,rexchange/protocol/*,rexchange/scripts.py,rexchange/ledger.py,rexchange/errors/*,rexchange/topology.py,rexchange/records.py,rexchange/traits.py,rexchange/policies.py,rexchange/definitions/*,rexchange/arguments.py,rexchange/message.py,rexchange/codec.py,rexchange/keyspace.py,rexchange/settings.py,rexchange/hooks.py,rexchange/special.py,rexchange/receipt.py,rexchange/blocked.py,rexchange/retries.py
+SANS_IO := rexchange/applying/*,rexchange/changes.py,rexchange/checks.py,rexchange/protocol/*,rexchange/scripts.py,rexchange/ledger.py,rexchange/errors/*,rexchange/topology.py,rexchange/records.py,rexchange/traits.py,rexchange/policies.py,rexchange/definitions/*,rexchange/arguments.py,rexchange/message.py,rexchange/codec.py,rexchange/keyspace.py,rexchange/settings.py,rexchange/hooks.py,rexchange/special.py,rexchange/receipt.py,rexchange/blocked.py,rexchange/confirms.py,rexchange/retries.py
 CHECKS := check-format check-lint check-mypy check-pyright check-floors check-unasync check-luacheck check-stylua check-tests check-coverage check-bench check-wheel
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check differential bench bench-quick bench-peers gen format clean $(CHECKS)
+.PHONY: help demo test check differential bench bench-quick bench-budgets bench-growth bench-peers gen format clean $(CHECKS)
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,11 +44,18 @@ check: $(CHECKS) ## everything CI looks at, once: format, lint, types, floors, L
 differential: $(READY) ## N random scenarios on RabbitMQ (which must run here) and on rexchange: N=2000
 	@$(BIN)/python -m tests.differential $(N)
 
-bench: $(BENCH_READY) ## all benchmarks, plots, docs/performance.md (up to 15 minutes)
-	@$(BIN)/python -m tests.bench
+bench: $(BENCH_READY) ## all benchmarks, plots, docs/performance.md (about 15 minutes)
+	@$(MAKE) --no-print-directory bench-budgets
+	@$(MAKE) --no-print-directory bench-growth
 	@$(MAKE) --no-print-directory bench-peers
 	@$(BIN)/python -m tests.bench.plots
 	@$(BIN)/python -m tests.bench.report
+
+bench-budgets: $(READY) ## each budget of the design: its ratio, pass or short (under 5 minutes)
+	@$(BIN)/python -m tests.bench.budgets --json bench-results.json
+
+bench-growth: $(READY) ## what a message costs as bindings, depth, consumers, bodies grow (about 5 minutes)
+	@$(BIN)/python -m tests.bench.growth --json bench-results.json
 
 bench-peers: $(READY) ## every library that one might take instead, in turns (about 5 minutes)
 	@$(BIN)/python -m tests.bench.peers --json bench-results.json
@@ -116,8 +123,8 @@ check-coverage: check-tests ## one step of check: 100 % of what decides, 95 % ov
 	@$(BIN)/coverage report --include='$(SANS_IO)' --fail-under=100
 	@$(BIN)/coverage report --fail-under=95
 
-check-bench: $(READY) ## one step of check: the benchmark runs (its figures are for quiet machines)
-	@echo "== the benchmark, briefly"
+check-bench: $(READY) ## one step of check: every budget is measured, briefly (figures are for quiet machines)
+	@echo "== the budgets, briefly"
 	@$(BIN)/python -m tests.bench --messages 500 --rounds 1
 
 check-wheel: $(READY) ## one step of check: build the wheel and use it in a clean venv

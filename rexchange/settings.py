@@ -12,6 +12,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from rexchange.confirms import read_level
 from rexchange.errors import InvalidArgument
 
 _ZERO = timedelta(0)
@@ -72,6 +73,8 @@ class Settings(BaseSettings):
     max_batch: Annotated[int, Field(ge=1, le=1000)] = Field(default=1000, description="messages of one call")
     max_call: Count = Field(default=16 * _MIB, description="bytes of all bodies of one call")
     settle_delay: TimeOrNone = Field(default=timedelta(milliseconds=5), description="a lone ack waits for company")
+    confirm: str = Field(default="memory", description="a publish waits for: memory, replicated, replicated:2, synced")
+    confirm_timeout: Time = Field(default=timedelta(seconds=3), description="replicas or the disk are waited for")
     strict: bool = Field(default=False, description="refuse a server that may lose messages, where True")
     redeclare: bool = Field(default=False, description="declare again what was lost, where True")
     data_dir: Path | None = Field(default=None, description="the embedded server's folder; None: the user's")
@@ -91,6 +94,13 @@ class Settings(BaseSettings):
                 str(self.settle_delay),
                 f"less than ack_timeout ({self.ack_timeout}): every ack would come too late",
             )
+        if self.confirm_timeout >= self.socket_timeout:
+            raise InvalidArgument(
+                "confirm_timeout",
+                str(self.confirm_timeout),
+                f"less than socket_timeout ({self.socket_timeout}): the connection would be given up before",
+            )
+        read_level(self.confirm)
         if self.max_body > self.max_call:
             raise InvalidArgument(
                 "max_body",

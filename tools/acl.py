@@ -16,6 +16,8 @@ USERS = {
     "operator": scripts.names(),
 }
 EVERYBODY = ("hello", "ping", "select", "info", "evalsha", "script|load")
+# WAITAOF is not among them: a server that does not know a command refuses the whole file.
+PUBLISHERS = ("wait",)
 READERS = ("client|id", "client|unblock", "xread", "xreadgroup")
 _CALLED = re.compile(r'(?:\bcall\(\n?|\{ ?)"([A-Z]{3,})"(?:, "([A-Z]+)")?')
 _WITH_SUBCOMMANDS = ("XINFO", "XGROUP")
@@ -31,8 +33,8 @@ def commands(script: str) -> set[str]:
 
 def line(user: str) -> str:
     """Return a user's line."""
-    own = EVERYBODY if user == "publisher" else (*EVERYBODY, *READERS)
-    wanted = sorted({*own, *(name for script in USERS[user] for name in commands(script))})
+    own = {"publisher": PUBLISHERS, "consumer": READERS, "operator": (*PUBLISHERS, *READERS)}[user]
+    wanted = sorted({*EVERYBODY, *own, *(name for script in USERS[user] for name in commands(script))})
     words = " ".join(f"+{name}" for name in wanted)
     return f"user {user} on >change-me-{user} ~rx:{{/}}:* resetchannels -@all {words}"
 

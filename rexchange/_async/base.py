@@ -16,6 +16,7 @@ from rexchange._async.link import Link
 from rexchange._async.publisher import Publisher
 from rexchange._async.session import Session
 from rexchange._async.wire import inherited
+from rexchange.confirms import read_level
 from rexchange.errors import InvalidArgument
 from rexchange.records import encode_binding_id
 from rexchange.server.address import resolve
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from rexchange._async.getter import Getter
     from rexchange._async.replies import ReplyDesk
     from rexchange.blocked import Blocked
+    from rexchange.confirms import Level
     from rexchange.definitions import Value
     from rexchange.hooks import Counters, Hooks
     from rexchange.protocol.call import Call
@@ -74,8 +76,10 @@ class AsyncBase:
         self._link.restore = self.restore
         self._session = Session(self._link)
         self._publisher = Publisher(self._link)
+        self._confirming: dict[Level, Publisher] = {}
         self._lane = Lane(self._link)
         self._hooks = hooks
+        self._confirm = read_level(self.settings.confirm)
         self._blocked: dict[Group, Blocked] = {}
         self._getters: dict[str, Getter] = {}
         self._consumers: set[AsyncConsumer] = set()
@@ -117,6 +121,8 @@ class AsyncBase:
         self._link.reset()
         self._session.reset()
         self._publisher.reset()
+        for publisher in self._confirming.values():
+            publisher.reset()
         self._lane.reset()
 
     async def __aenter__(self) -> Self:
@@ -144,7 +150,8 @@ class AsyncBase:
         for getter in self._getters.values():
             getter.end()
         await self._session.aclose()
-        await self._publisher.aclose()
+        for publisher in (self._publisher, *self._confirming.values()):
+            await publisher.aclose()
         await self._link.aclose()
         if self._release is not None:
             await io.run_blocking(self._release)

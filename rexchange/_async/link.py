@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -58,12 +59,16 @@ class Link(Trying):
         self.vhost = vhost
         self.keys = Keys(topology.check_vhost(vhost))
         self.facts: ServerFacts | None = None
+        #: Milliseconds that a publish waits for replicas or the disk.
+        self.confirm_ms = int(settings.confirm_timeout.total_seconds() * 1000)
         self.restore: Callable[[Runner], Awaitable[None]] | None = None
         self.commands = self.wire()
         self.closed = False
         #: The policies, as far as they are known here; scripts refuse what was worked out from others.
         self.policies: State = NONE
         self._vhost_id = b""
+        # How the EVALSHA of each script begins.
+        self._heads: dict[str, tuple[bytes, ...]] = {}
         self._opening = io.Lock()
         self._home: object = None
 
@@ -112,10 +117,11 @@ class Link(Trying):
 
     def command(self, call: Call[T], vhost_id: bytes | None = None) -> list[Arg]:
         """Return the EVALSHA of a call; `vhost_id` is given while it is not yet the one for all."""
-        sha = self.address.script(call.script).sha
-        if call.opens:
-            return ["EVALSHA", sha, 1, self.keys.vhost, *call.args]
-        return ["EVALSHA", sha, 1, self.keys.vhost, vhost_id or self._vhost_id, *call.args]
+        head = self._heads.get(call.script)
+        if head is None:
+            sha = self.address.script(call.script).sha.encode()
+            head = self._heads[call.script] = (b"EVALSHA", sha, b"1", self.keys.vhost)
+        return [*head, *call.args] if call.opens else [*head, vhost_id or self._vhost_id, *call.args]
 
     async def open(self, deadline: float | None = None) -> None:
         """Connect, look at the server, open the vhost; nothing where that was done.
@@ -176,18 +182,20 @@ class Link(Trying):
             await self.open(limit)
         elif self._given_up:
             raise self._gave_up()
-        self.at_home()
+        if io.HAS_LOOPS:
+            self.at_home()
         seen, used = self._vhost_id, wire or self.commands
         first: RedisError | ConnectionLost
         # The first try stands here by itself, without the steps of all others: it nearly always is the last, and this
         # is a third of what a publish costs.
         try:
-            (reply,) = await used.roundtrip((self.command(call),), self.left(limit))
+            reply = await self._sent(call, used, self.left(limit))
         except ConnectionLost as lost:
             first = lost
         else:
             if not isinstance(reply, RedisError):
-                self._answered_now()
+                if self._last != math.inf:
+                    self._answered_now()
                 return call.decode(reply)
             first = reply
         try:
@@ -196,6 +204,14 @@ class Link(Trying):
             if not await self.recovered(seen, limit):
                 raise
             return await self._run(call, used, limit, resend)
+
+    async def _sent(self, call: Call[Any], wire: Wire, within: float, vhost_id: bytes | None = None) -> Reply:
+        """Send a call; return the reply, or both where a command goes behind it (of an error reply that alone)."""
+        command = self.command(call, vhost_id)
+        if not call.then:
+            return (await wire.roundtrip((command,), within))[0]
+        replies = await wire.roundtrip((command, call.then), within)
+        return replies[0] if isinstance(replies[0], RedisError) else replies
 
     async def once(self, call: Call[T], *, wire: Wire | None = None, deadline: float | None = None) -> T:
         """Run a call that must not be done twice: raises ConnectionLost instead of sending it again."""
@@ -280,7 +296,7 @@ class Link(Trying):
                         raise ended
                     return ended
                 sent = resend() if lost and resend is not None else call
-                return (await wire.roundtrip([self.command(sent, vhost_id)], within))[0]
+                return await self._sent(sent, wire, within, vhost_id)
             except ConnectionLost as error:
                 lost = lost or error.undecided
                 raise

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 
 from rexchange._async import io
 from rexchange._async.lane import Lane
-from rexchange.errors import BrokerConnectionError, RexchangeError
+from rexchange.confirms import MEMORY
+from rexchange.errors import BrokerConnectionError, RexchangeError, Unconfirmed
+from rexchange.protocol.confirm import confirmed
 from rexchange.protocol.publish import publish
 
 if TYPE_CHECKING:
     from rexchange._async.link import Link
+    from rexchange.confirms import Level
     from rexchange.errors import Outcome
     from rexchange.protocol.publish import Group
     from rexchange.receipt import Receipt
@@ -39,11 +42,15 @@ class _Slot(io.Passenger):
 
 
 class Publisher:
-    """What a Broker publishes, on a connection of its own; its `lane` is also that of the transactions."""
+    """What a Broker publishes, on a connection of its own; its `lane` is also that of the transactions.
 
-    def __init__(self, link: Link) -> None:
+    Each level of confirmation has its own: who waits for a disk holds up nobody who does not.
+    """
+
+    def __init__(self, link: Link, level: Level = MEMORY) -> None:
         """Nothing is connected yet."""
         self._link = link
+        self._level = level
         self._wire = link.wire()
         self.lane = Lane(link, self._wire)
         self._begin()
@@ -127,7 +134,16 @@ class Publisher:
         return slots
 
     async def _call(self, groups: list[Group], deadline: float) -> list[list[Receipt] | RexchangeError]:
-        return await self.lane.call(lambda lane, number, token: publish(lane, number, token, groups), deadline)
+        level = self._level
+        if level is MEMORY:
+            return await self.lane.call(lambda lane, number, token: publish(lane, number, token, groups), deadline)
+        timeout_ms = self._link.confirm_ms
+        answers, why = await self.lane.call(
+            lambda lane, number, token: confirmed(publish(lane, number, token, groups), level, timeout_ms), deadline
+        )
+        if why:
+            return [Unconfirmed(why, answer) if isinstance(answer, list) else answer for answer in answers]
+        return answers
 
     async def _send(self, slots: list[_Slot]) -> None:
         deadline = max(slot.deadline for slot in slots)

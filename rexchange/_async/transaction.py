@@ -9,6 +9,7 @@ from rexchange._async import io
 from rexchange._async.delivery import AsyncDelivery
 from rexchange._async.messaging import AsyncMessaging
 from rexchange.checks import check_flags, check_optional_seconds
+from rexchange.confirms import read_level
 from rexchange.errors import (
     AlreadySettled,
     BrokerConnectionError,
@@ -17,9 +18,11 @@ from rexchange.errors import (
     NotSupported,
     StaleDelivery,
     TransactionError,
+    Unconfirmed,
 )
 from rexchange.message import Message, validate
 from rexchange.protocol.commands import Commands
+from rexchange.protocol.confirm import confirmed
 from rexchange.protocol.publish import Group
 from rexchange.protocol.transaction import MOST_VERDICTS, Result, transaction
 from rexchange.server.commands import RedisCommands, shaped
@@ -31,10 +34,11 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from rexchange._async.delivery import Settler
-    from rexchange._async.lane import Lane
     from rexchange._async.link import Link
+    from rexchange._async.publisher import Publisher
     from rexchange._async.stakes import Stakes
     from rexchange.codec import Table
+    from rexchange.confirms import Level
     from rexchange.hooks import Hooks
     from rexchange.message import MessageArgs
     from rexchange.protocol.settle import Verdict
@@ -47,11 +51,12 @@ class Means(NamedTuple):
     """What a transaction needs of its Broker."""
 
     link: Link
-    lane: Lane
+    publisher: Callable[[Level], Publisher]
     hooks: Hooks | None
     ready: Callable[[], Awaitable[None]]
     message: Callable[..., Message]
     with_reply_queue: Callable[[Sequence[Message]], Sequence[Message]]
+    reachable: Callable[[Level], Awaitable[Level]]
 
 
 class _Part:
@@ -71,10 +76,12 @@ class AsyncTransaction:
     `value` is there afterwards, and need no await.
     """
 
-    def __init__(self, means: Means, timeout: float | None) -> None:
+    def __init__(self, means: Means, timeout: float | None, level: Level) -> None:
         """Made by a Broker."""
         self._means = means
         self._timeout = timeout
+        self._level = level
+        self._why = ""
         self._state = "new"
         self._commands = Commands(means.link.settings.max_call)
         self._recorded: list[tuple[str, dict[str, Any], Result[Any]]] = []
@@ -241,6 +248,7 @@ class AsyncTransaction:
             for part in self._parts.values():
                 part.stakes.announce(part.verdicts)
             await self._means.ready()
+            self._level = await self._means.reachable(self._level)
             # In one order for all, so that two transactions do not wait for each other.
             parts = [self._parts[each] for each in sorted(self._parts)]
             done = await self._with_names_fixed(parts, [], group, deadline)
@@ -254,6 +262,8 @@ class AsyncTransaction:
         for part in self._parts.values():
             part.stakes.tell(part.verdicts)
             part.settler.settled(list(part.verdicts))
+        if self._why:
+            raise Unconfirmed(self._why, done.counts)
 
     async def _with_names_fixed(
         self, parts: Sequence[_Part], rows: list[tuple[Stakes, Row]], group: Group | None, deadline: float
@@ -269,13 +279,18 @@ class AsyncTransaction:
             return done
 
     async def _send(self, rows: Sequence[tuple[Stakes, Row]], group: Group | None, deadline: float) -> Done:
-        def call(lane: str, number: int, token: str) -> Any:  # noqa: ANN401 - a Call of Done
-            if not self._wanted:
-                address = self._means.link.address.display
-                raise BrokerConnectionError("the caller was cancelled", address=address, outcome="not_done")
-            return transaction(lane, number, token, self._commands.words, [row for _, row in rows], group)
+        link, level = self._means.link, self._level
 
-        done: Done = await self._means.lane.run(call, deadline)
+        def call(lane: str, number: int, token: str) -> Any:  # noqa: ANN401 - a Call of Done, and why it is no more
+            if not self._wanted:
+                raise BrokerConnectionError(
+                    "the caller was cancelled", address=link.address.display, outcome="not_done"
+                )
+            made = transaction(lane, number, token, self._commands.words, [row for _, row in rows], group)
+            return confirmed(made, level, link.confirm_ms)
+
+        done: Done
+        done, self._why = await self._means.publisher(level).lane.run(call, deadline)
         stale = [(*rows[place], entry_id) for place, entry_id in done.stale]
         late = [(stakes.lose(row.queue, entry_id), row.queue) for stakes, row, entry_id in stale]
         if late:
@@ -296,13 +311,22 @@ class AsyncTransaction:
 class AsyncTransactions(AsyncMessaging):
     """The method of a broker for transactions."""
 
-    def transaction(self, *, timeout: float | timedelta | None = None) -> AsyncTransaction:
+    def transaction(self, *, timeout: float | timedelta | None = None, confirm: str | None = None) -> AsyncTransaction:
         """Return a transaction, for `with`: Redis commands, publishes and acks that happen as one step.
 
-        `timeout`: seconds to go on trying. At the end of the block it raises CommandFailed where a Redis command fails
-        (nothing published, nothing settled), StaleDelivery, what `publish` raises, and BrokerConnectionError whose
-        `outcome` says whether it may have been done.
+        `timeout`: seconds to go on trying; `confirm`: what to wait for, as in `publish`. At the end of the block it
+        raises CommandFailed where a Redis command fails (nothing published, nothing settled), StaleDelivery, what
+        `publish` raises, and BrokerConnectionError whose `outcome` says whether it may have been done.
         """
         seconds = check_optional_seconds("timeout", timeout)
-        means = Means(self._link, self._publisher.lane, self._hooks, self._ready, self._message, self._with_reply_queue)
-        return AsyncTransaction(means, seconds)
+        level = self._confirm if confirm is None else read_level(confirm)
+        means = Means(
+            self._link,
+            self._publisher_of,
+            self._hooks,
+            self._ready,
+            self._message,
+            self._with_reply_queue,
+            self._reachable,
+        )
+        return AsyncTransaction(means, seconds, level)

@@ -17,6 +17,7 @@ from rexchange._sync.link import Link
 from rexchange._sync.publisher import Publisher
 from rexchange._sync.session import Session
 from rexchange._sync.wire import inherited
+from rexchange.confirms import read_level
 from rexchange.errors import InvalidArgument
 from rexchange.records import encode_binding_id
 from rexchange.server.address import resolve
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from rexchange._sync.getter import Getter
     from rexchange._sync.replies import ReplyDesk
     from rexchange.blocked import Blocked
+    from rexchange.confirms import Level
     from rexchange.definitions import Value
     from rexchange.hooks import Counters, Hooks
     from rexchange.protocol.call import Call
@@ -75,8 +77,10 @@ class Base:
         self._link.restore = self.restore
         self._session = Session(self._link)
         self._publisher = Publisher(self._link)
+        self._confirming: dict[Level, Publisher] = {}
         self._lane = Lane(self._link)
         self._hooks = hooks
+        self._confirm = read_level(self.settings.confirm)
         self._blocked: dict[Group, Blocked] = {}
         self._getters: dict[str, Getter] = {}
         self._consumers: set[Consumer] = set()
@@ -118,6 +122,8 @@ class Base:
         self._link.reset()
         self._session.reset()
         self._publisher.reset()
+        for publisher in self._confirming.values():
+            publisher.reset()
         self._lane.reset()
 
     def __enter__(self) -> Self:
@@ -145,7 +151,8 @@ class Base:
         for getter in self._getters.values():
             getter.end()
         self._session.close()
-        self._publisher.close()
+        for publisher in (self._publisher, *self._confirming.values()):
+            publisher.close()
         self._link.close()
         if self._release is not None:
             io.run_blocking(self._release)

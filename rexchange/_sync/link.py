@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -59,12 +60,16 @@ class Link(Trying):
         self.vhost = vhost
         self.keys = Keys(topology.check_vhost(vhost))
         self.facts: ServerFacts | None = None
+        #: Milliseconds that a publish waits for replicas or the disk.
+        self.confirm_ms = int(settings.confirm_timeout.total_seconds() * 1000)
         self.restore: Callable[[Runner], None] | None = None
         self.commands = self.wire()
         self.closed = False
         #: The policies, as far as they are known here; scripts refuse what was worked out from others.
         self.policies: State = NONE
         self._vhost_id = b""
+        # How the EVALSHA of each script begins.
+        self._heads: dict[str, tuple[bytes, ...]] = {}
         self._opening = io.Lock()
         self._home: object = None
 
@@ -113,10 +118,11 @@ class Link(Trying):
 
     def command(self, call: Call[T], vhost_id: bytes | None = None) -> list[Arg]:
         """Return the EVALSHA of a call; `vhost_id` is given while it is not yet the one for all."""
-        sha = self.address.script(call.script).sha
-        if call.opens:
-            return ["EVALSHA", sha, 1, self.keys.vhost, *call.args]
-        return ["EVALSHA", sha, 1, self.keys.vhost, vhost_id or self._vhost_id, *call.args]
+        head = self._heads.get(call.script)
+        if head is None:
+            sha = self.address.script(call.script).sha.encode()
+            head = self._heads[call.script] = (b"EVALSHA", sha, b"1", self.keys.vhost)
+        return [*head, *call.args] if call.opens else [*head, vhost_id or self._vhost_id, *call.args]
 
     def open(self, deadline: float | None = None) -> None:
         """Connect, look at the server, open the vhost; nothing where that was done.
@@ -177,18 +183,20 @@ class Link(Trying):
             self.open(limit)
         elif self._given_up:
             raise self._gave_up()
-        self.at_home()
+        if io.HAS_LOOPS:
+            self.at_home()
         seen, used = self._vhost_id, wire or self.commands
         first: RedisError | ConnectionLost
         # The first try stands here by itself, without the steps of all others: it nearly always is the last, and this
         # is a third of what a publish costs.
         try:
-            (reply,) = used.roundtrip((self.command(call),), self.left(limit))
+            reply = self._sent(call, used, self.left(limit))
         except ConnectionLost as lost:
             first = lost
         else:
             if not isinstance(reply, RedisError):
-                self._answered_now()
+                if self._last != math.inf:
+                    self._answered_now()
                 return call.decode(reply)
             first = reply
         try:
@@ -197,6 +205,14 @@ class Link(Trying):
             if not self.recovered(seen, limit):
                 raise
             return self._run(call, used, limit, resend)
+
+    def _sent(self, call: Call[Any], wire: Wire, within: float, vhost_id: bytes | None = None) -> Reply:
+        """Send a call; return the reply, or both where a command goes behind it (of an error reply that alone)."""
+        command = self.command(call, vhost_id)
+        if not call.then:
+            return (wire.roundtrip((command,), within))[0]
+        replies = wire.roundtrip((command, call.then), within)
+        return replies[0] if isinstance(replies[0], RedisError) else replies
 
     def once(self, call: Call[T], *, wire: Wire | None = None, deadline: float | None = None) -> T:
         """Run a call that must not be done twice: raises ConnectionLost instead of sending it again."""
@@ -281,7 +297,7 @@ class Link(Trying):
                         raise ended
                     return ended
                 sent = resend() if lost and resend is not None else call
-                return (wire.roundtrip([self.command(sent, vhost_id)], within))[0]
+                return self._sent(sent, wire, within, vhost_id)
             except ConnectionLost as error:
                 lost = lost or error.undecided
                 raise

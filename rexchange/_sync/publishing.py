@@ -3,19 +3,22 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, overload
 
 from rexchange._sync import io
 from rexchange._sync.base import name_of
+from rexchange._sync.publisher import Publisher
 from rexchange._sync.topology import Topology
 from rexchange.blocked import Blocked
 from rexchange.checks import check_seconds
-from rexchange.errors import ContentTooLarge, InvalidArgument, PreconditionFailed, PublishRefused
+from rexchange.confirms import MEMORY, read_level
+from rexchange.errors import ContentTooLarge, InvalidArgument, PreconditionFailed, PublishRefused, ServerRefused
 from rexchange.message import Message
 from rexchange.protocol.publish import Group
-from rexchange.server import failures
+from rexchange.server import facts, failures
 from rexchange.topology import REPLY_TO, Exchange, Queue
 
 if TYPE_CHECKING:
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from rexchange.codec import Table
+    from rexchange.confirms import Level
     from rexchange.message import MessageArgs
     from rexchange.receipt import Receipt
 
@@ -41,6 +45,7 @@ class Publishing(Topology):
         *,
         timeout: float | timedelta | None = None,
         wait: float | timedelta | None = None,
+        confirm: str | None = None,
     ) -> Receipt: ...
     @overload
     def publish(
@@ -53,6 +58,7 @@ class Publishing(Topology):
         mandatory: bool = False,
         timeout: float | timedelta | None = None,
         wait: float | timedelta | None = None,
+        confirm: str | None = None,
         **properties: Unpack[MessageArgs],
     ) -> Receipt: ...
     def publish(
@@ -65,6 +71,7 @@ class Publishing(Topology):
         mandatory: bool = False,
         timeout: float | timedelta | None = None,
         wait: float | timedelta | None = None,
+        confirm: str | None = None,
         **properties: Unpack[MessageArgs],
     ) -> Receipt:
         """Publish one message and return how many queues it reached; it is in all of them, or an error is raised.
@@ -74,11 +81,14 @@ class Publishing(Topology):
         is published once in that time, and a second one gets the first's receipt, with `duplicate`. `timeout`: seconds
         to go on trying to reach the server. `wait`: seconds to wait for room where a queue, the vhost or the server's
         memory is full; without it that is an error at once (or what is in the queue makes room: its x-overflow).
-        Raises Unroutable (`mandatory`, and no queue), NotFound (no such exchange), AccessRefused (internal exchange),
-        PublishRefused (full), BrokerConnectionError whose `outcome` says whether it may have been done.
+        `confirm`: what to wait for before it returns: "memory", "replicated", "replicated:2" (so many replicas),
+        "synced" (the server's disk); the default is the setting of that name (docs/confirms.md). Raises Unroutable
+        (`mandatory`, and no queue), NotFound (no such exchange), AccessRefused (internal exchange), PublishRefused
+        (full), Unconfirmed (published, and no more), BrokerConnectionError whose `outcome` says whether it may have
+        been done.
         """
         message = self._message(body, exchange, routing_key, headers, properties, mandatory=mandatory)
-        return (self._publish((message,), timeout, wait))[0]
+        return (self._publish((message,), timeout, wait, confirm))[0]
 
     def _message(
         self,
@@ -105,24 +115,32 @@ class Publishing(Topology):
         *,
         timeout: float | timedelta | None = None,
         wait: float | timedelta | None = None,
+        confirm: str | None = None,
     ) -> list[Receipt]:
         """Publish messages as one group, all or none, and return the queues reached by each.
 
-        At most 1,000 messages and 16 MiB. `timeout` and `wait` as for `publish`; a group waits until there is room for
-        all of it. Raises what `publish` does; Unroutable lists every message at fault.
+        At most 1,000 messages and 16 MiB. `timeout`, `wait` and `confirm` as for `publish`; a group waits until there
+        is room for all of it. Raises what `publish` does; Unroutable lists every message at fault.
         """
         if not isinstance(messages, Iterable):
             raise InvalidArgument("messages", messages, "an iterable of Message values")
         batch: Sequence[Message] = messages if isinstance(messages, tuple | list) else list(messages)
         if len(batch) > self.settings.max_batch:
             raise ContentTooLarge("a batch (messages)", len(batch), self.settings.max_batch)
-        return self._publish(batch, timeout, wait)
+        return self._publish(batch, timeout, wait, confirm)
 
     def _publish(
-        self, batch: Sequence[Message], timeout: float | timedelta | None, wait: float | timedelta | None
+        self,
+        batch: Sequence[Message],
+        timeout: float | timedelta | None,
+        wait: float | timedelta | None,
+        confirm: str | None,
     ) -> list[Receipt]:
         seconds = None if timeout is None else check_seconds("timeout", timeout)
         patience = None if wait is None else check_seconds("wait", wait)
+        level = self._confirm if confirm is None else read_level(confirm)
+        if level is not MEMORY:
+            level = self._reachable(level)
         if not batch:
             return []
         self._check_batch(batch)
@@ -132,11 +150,13 @@ class Publishing(Topology):
         try:
             settings = self.settings
             group = Group(batch, max_body=settings.max_body, max_call=settings.max_call, patient=patience is not None)
-            self._ready()
+            if self._release is None or self._pid != os.getpid():
+                self._ready()
+            publisher = self._publisher if level is MEMORY else self._publisher_of(level)
             if patience is None:
-                receipts = self._publisher.publish(group, self._link.deadline(seconds))
+                receipts = publisher.publish(group, self._link.deadline(seconds))
             else:
-                receipts = self._when_there_is_room(group, seconds, patience)
+                receipts = self._when_there_is_room(publisher, group, seconds, patience)
         except Exception as error:
             if self._hooks is not None:
                 self._hooks.after_publish(batch, None, error)
@@ -145,6 +165,25 @@ class Publishing(Topology):
         if self._hooks is not None:
             self._hooks.after_publish(batch, receipts, None)
         return receipts
+
+    def _publisher_of(self, level: Level) -> Publisher:
+        if level is MEMORY:
+            return self._publisher
+        return self._confirming.setdefault(level, Publisher(self._link, level))
+
+    def _reachable(self, level: Level) -> Level:
+        """Return the level, or that of memory in memory://, which has no more; raises ServerRefused."""
+        if level is MEMORY:
+            return level
+        self._ready()
+        self._link.open()
+        told = self._link.facts
+        if told is None or told.kind == "fakeredis":
+            return MEMORY
+        lack = facts.lack(told, level)
+        if lack is not None:
+            raise ServerRefused(lack, address=self._link.address.display, outcome="not_done")
+        return level
 
     def _check_batch(self, batch: Sequence[Message]) -> None:
         for message in batch:
@@ -163,14 +202,16 @@ class Publishing(Topology):
         """
         return next(iter(self._blocked.values()), None)
 
-    def _when_there_is_room(self, group: Group, timeout: float | None, patience: float) -> list[Receipt]:
+    def _when_there_is_room(
+        self, publisher: Publisher, group: Group, timeout: float | None, patience: float
+    ) -> list[Receipt]:
         """Publish a group as soon as there is room for all of it: each refused try did nothing."""
         until = time.monotonic() + patience
         attempt = 0
         try:
             while True:
                 try:
-                    return self._publisher.publish(group, self._link.deadline(timeout))
+                    return publisher.publish(group, self._link.deadline(timeout))
                 except PublishRefused as error:
                     left = until - time.monotonic()
                     if left <= 0:

@@ -87,8 +87,7 @@ class Trying:
 
     def _answered_now(self) -> None:
         """Note that the server answers: while this Broker is being closed, it is waited for again."""
-        if self._last != math.inf:
-            self._last = max(self._last, time.monotonic() + CLOSE_S)
+        self._last = max(self._last, time.monotonic() + CLOSE_S)  # inf while it is open
 
     def _retried(self, work: Callable[[float], T], deadline: float) -> T:
         """Run work until it gets an answer that is neither a lost connection nor "not now".

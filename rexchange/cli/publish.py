@@ -55,6 +55,12 @@ WAIT = Annotated[
 ]
 
 
+CONFIRM = Annotated[
+    str | None,
+    typer.Option("--confirm", help="Wait for: memory, replicated, replicated:2, synced (on disk).", metavar="LEVEL"),
+]
+
+
 def publish(  # noqa: PLR0913 - each has a default
     run: Run,
     exchange: Annotated[str, typer.Argument(help="The exchange; '' is the default one.", show_default=False)],
@@ -85,6 +91,7 @@ def publish(  # noqa: PLR0913 - each has a default
     dedup_key: DEDUP_KEY = None,
     dedup_window: DEDUP_WINDOW = None,
     wait: WAIT = None,
+    confirm: CONFIRM = None,
 ) -> None:
     """Publish a message, or with --lines one for each line of a file.
 
@@ -115,9 +122,9 @@ def publish(  # noqa: PLR0913 - each has a default
     }
     with run.broker() as broker:
         if lines is not None:
-            _publish_lines(run, broker, lines, common, wait)
+            _publish_lines(run, broker, lines, common, wait, confirm)
             return
-        (receipt,) = broker.publish_many([_message(read_body(body, file), common)], wait=wait)
+        (receipt,) = broker.publish_many([_message(read_body(body, file), common)], wait=wait, confirm=confirm)
         waits = receipt.schedule_id and not receipt.duplicate
         nowhere = bool(waits) and not broker.route(exchange, key, common["headers"])
     if receipt.schedule_id or receipt.duplicate:
@@ -187,13 +194,15 @@ def _report(run: Run, published: int, reached: int, unroutable: int) -> None:
         run.note(f"note: {what} in no queue, since no binding matches (--mandatory makes this an error)")
 
 
-def _publish_lines(run: Run, broker: Broker, path: Path, common: dict[str, Any], wait: float | None) -> None:
+def _publish_lines(
+    run: Run, broker: Broker, path: Path, common: dict[str, Any], wait: float | None, confirm: str | None
+) -> None:
     published = reached = unroutable = 0
     settings = broker.settings
     with _opened(path) as (stream, size), _progress(run, size) as advance:
         for batch, taken in _batches(stream, settings.max_batch, settings.max_call):
             try:
-                counts = broker.publish_many([_message(line, common) for line in batch], wait=wait)
+                counts = broker.publish_many([_message(line, common) for line in batch], wait=wait, confirm=confirm)
             except Exception:
                 run.note(f"{published:,} lines were published; the call that failed held {len(batch):,} more")
                 raise

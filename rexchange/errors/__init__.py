@@ -15,7 +15,8 @@
     ├── PublishError
     │   ├── ContentTooLarge      311        a body or a call over its limit (RabbitMQ answers 406)
     │   ├── Unroutable           312        mandatory, and no queue: .messages
-    │   └── PublishRefused                  memory is full, or a queue: .refused, .counts, .moved
+    │   ├── PublishRefused                  memory is full, or a queue: .refused, .counts, .moved
+    │   └── Unconfirmed                     published, but not on replicas or disk in time: .counts
     ├── DeliveryError
     │   ├── UnknownDeliveryTag   406        never given out
     │   ├── AlreadySettled       406        acked, nacked or rejected before
@@ -44,6 +45,7 @@ from rexchange.errors.messages import (
     PublishRefused,
     StaleDelivery,
     TransactionError,
+    Unconfirmed,
     UnknownDeliveryTag,
     Unroutable,
     UnroutableMessage,
@@ -85,6 +87,7 @@ __all__ = [
     "TopologyError",
     "TopologyLost",
     "TransactionError",
+    "Unconfirmed",
     "UnknownDeliveryTag",
     "Unroutable",
     "UnroutableMessage",

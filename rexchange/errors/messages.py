@@ -95,6 +95,20 @@ class PublishRefused(PublishError):
         return cls(f"{who} full and refused {which}{kept}", refused=refused, counts=counts, limit="queue")
 
 
+class Unconfirmed(PublishError):
+    """Messages were published, and the level of confirmation asked for was not reached in time (docs/confirms.md).
+
+    They are in the server's memory, and its replicas or its disk may get them yet; publishing them again would double
+    them. `counts`: the queues that took each.
+    """
+
+    def __init__(self, why: str, counts: Sequence[int] = ()) -> None:
+        """Take what was not reached, and the receipts."""
+        self.why = why
+        self.counts = list(counts)
+        super().__init__(f"published, but not confirmed as asked: {why}; do not publish it again")
+
+
 class DeliveryError(RexchangeError):
     """A delivery cannot be settled, or deliveries stop."""
 

@@ -9,14 +9,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from rexchange.errors import ServerRefused
+
+if TYPE_CHECKING:
+    from rexchange.confirms import Level
 
 ServerKind = Literal["redis", "valkey", "fakeredis", "unknown"]
 
 # XAUTOCLAIM, XADD NOMKSTREAM, ZRANGE BYSCORE, COPY …: what the scripts use came with it.
 OLDEST_REDIS = (6, 2)
+_FIRST_WITH_WAITAOF = (7, 2)
 _KINDS: dict[str, ServerKind] = {"redis": "redis", "valkey": "valkey", "fakeredis": "fakeredis"}
 
 
@@ -131,6 +135,18 @@ def _warnings(facts: ServerFacts) -> list[str]:
     if facts.role == "replica":
         found.append("this server is a replica: it refuses every write until it becomes the master")
     return found
+
+
+def lack(facts: ServerFacts, level: Level) -> str | None:
+    """Return why a server cannot confirm at a level, as far as it told; None where it may."""
+    if not level.synced:
+        return None
+    if facts.kind == "redis" and facts.version and facts.version[:2] < _FIRST_WITH_WAITAOF:
+        version = ".".join(map(str, facts.version))
+        return f"confirm='synced' needs WAITAOF, which Redis {version} has not: Redis 7.2 or later, or Valkey"
+    if facts.aof_enabled is False:
+        return "confirm='synced' needs the server's append-only file: set appendonly yes"
+    return None
 
 
 def _text(value: object) -> str:

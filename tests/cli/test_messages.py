@@ -27,6 +27,14 @@ def test_publish_a_text(cli: Cli, broker: Broker) -> None:
     assert (found.body, found.exchange, found.routing_key) == (b"hello", "events", "mail.a")
 
 
+def test_publish_that_waits_for_more_than_memory(cli: Cli, broker: Broker) -> None:
+    assert cli.ok("publish", "", "mail", "1", "--confirm", "memory").out == "published 1 message to 1 queue\n"
+    refused = cli("publish", "", "mail", "2", "--confirm", "paper")
+    assert refused.code == 2
+    assert "'replicated:<replicas>'" in refused.err
+    assert [found.body for found in drain(broker, "mail")] == [b"1"]
+
+
 def test_publish_headers_and_properties(cli: Cli, broker: Broker) -> None:
     cli.ok(
         *("publish", "", "mail", "", "-H", "text=a=b", "-H", "number:=5", "-H", 'list:=[1, "x", null]'),

@@ -27,6 +27,7 @@ EVERY = [
     errors.Unroutable([(3, "ex", "key")]),
     errors.PublishRefused("plain"),
     errors.PublishRefused.by_full_queues([1, 0], [(1, "orders")]),
+    errors.Unconfirmed("0 of the 1 replicas wanted had it within 3000 ms", [2, 1]),
     errors.DeliveryError("plain"),
     errors.UnknownDeliveryTag(7),
     errors.AlreadySettled(7, queue="orders"),

@@ -1,0 +1,37 @@
+"""Waiting behind a call, in the same write and on the same connection, for replicas or the disk.
+
+WAIT and WAITAOF speak of what this connection did last. So the two travel together, and are sent again together: the
+call is then answered from memory, or done anew by a master that does not know it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from rexchange.protocol.call import Call, Reply
+
+if TYPE_CHECKING:
+    from rexchange.confirms import Level
+
+T = TypeVar("T")
+
+
+def confirmed(call: Call[T], level: Level, timeout_ms: int) -> Call[tuple[T, str]]:
+    """Return the call with what waits for its level; it decodes to its own result, and why that was not reached."""
+    then = level.command(timeout_ms)
+
+    def decode(replies: Reply) -> tuple[T, str]:
+        result, waited = replies if then else (replies, None)
+        return call.decode(result), _shortfall(level, waited, timeout_ms)
+
+    return Call(call.script, call.args, decode, then=then)
+
+
+def _shortfall(level: Level, waited: Reply, timeout_ms: int) -> str:
+    if isinstance(waited, Exception):
+        return f"the server would not wait for it: {waited}"
+    if level.synced:
+        return "" if waited[0] >= 1 else f"it was not on the server's disk within {timeout_ms} ms"
+    if not level.replicas or waited >= level.replicas:
+        return ""
+    return f"{waited} of the {level.replicas} replicas wanted had it within {timeout_ms} ms"
