@@ -12,6 +12,7 @@ from tests.bench.peers.process import Failed
 
 NAME = "rx-bench"  # as in contestants/runner.py
 _QUEUES = (NAME, f"{NAME}.DQ", f"{NAME}.XQ")  # the last two are Dramatiq's
+_EXCHANGES = (NAME, f"{NAME}.events")  # the last one is Celery's
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -34,13 +35,14 @@ class Rabbit:
         self._stat = _beam() if parameters.host in {"127.0.0.1", "localhost", "::1"} else None
 
     def reset(self) -> None:
-        """Delete the queues and the exchange of the contestants."""
+        """Delete the queues and the exchanges of the contestants."""
         try:
             connection = pika.BlockingConnection(pika.URLParameters(self.url))
             channel = connection.channel()
             for queue in _QUEUES:
                 channel.queue_delete(queue)
-            channel.exchange_delete(NAME)
+            for exchange in _EXCHANGES:
+                channel.exchange_delete(exchange)
             connection.close()
         except (AMQPError, OSError) as error:
             raise Failed(f"RabbitMQ does not answer any more ({error!r})") from error

@@ -20,6 +20,7 @@ class CeleryTask(runner.Contestant):
             worker_concurrency=1,
             broker_connection_retry_on_startup=True,
             worker_redirect_stdouts=False,
+            event_exchange=f"{runner.NAME}.events",  # the harness deletes it; its own, "celeryev", may be somebody's
             worker_enable_remote_control=False,  # its queues and exchanges would stay in RabbitMQ
         )
 
