@@ -32,14 +32,14 @@ while at <= #ARGV do
   at = at + 4 + count
 end
 local consumers = require("lib.consumers")
-local known = consumers.read(prefix, consumer)
+local known = consumers.brief(prefix, consumer)
 if not known then
   return require("lib.refuse").reply("SESSION_GONE", "consumer", consumer, "it is not registered (its session was reaped)")
 elseif known.kind == "p" and consumers.must_ask(prefix, queues[1].name) then
   return require("lib.refuse").reply("SESSION_GONE", "consumer", consumer, "its queue has to be read by script now")
 end
 if partial == "1" then
-  if redis.call("EXISTS", prefix .. "choosy") == 1 and require("lib.choice").matters(prefix, known.queues) then
+  if redis.call("EXISTS", prefix .. "choosy") == 1 and require("lib.choice").matters(prefix, consumers.names(known)) then
     return { -2 }
   elseif #queues == 0 and bell == "" then
     return {} -- nobody called: it asks whether its session lives
