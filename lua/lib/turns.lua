@@ -30,7 +30,8 @@ function M.take(state, queues, consumer, known, window)
           taken[size + 1], taken[size + 2], taken[size + 3] = index, id, count
           taken[size + 4], taken[size + 5], taken[size + 6] = fields[2], fields[4], expires or ""
         end
-        left = left - hand.hand(state, arrivals.queue(state, queue.name), consumer, wanted, add)
+        local got = hand.hand(state, arrivals.queue(state, queue.name), consumer, wanted, add)
+        left, queue.open = left - got, got == wanted -- else it has no more
       end
     end
   end
