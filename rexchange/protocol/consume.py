@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from rexchange.codec import encode_table
 from rexchange.protocol.call import Call, Reply, flag, number, raw
@@ -154,7 +154,8 @@ def take(
             return MORE
         if reply == [-2]:
             return ALL
-        return [_entry(Entry, (places[reply[i] - 1], *reply[i + 1 : i + 6])) for i in range(0, len(reply), 6)]
+        rows: list[tuple[Any, ...]] = [(places[reply[i] - 1], *reply[i + 1 : i + 6]) for i in range(0, len(reply), 6)]
+        return [_entry(Entry, row) for row in rows]
 
     return Call("take", tuple(args), decode)
 
