@@ -74,7 +74,9 @@ class Settings(BaseSettings):
     max_call: Count = Field(default=16 * _MIB, description="bytes of all bodies of one call")
     settle_delay: TimeOrNone = Field(default=timedelta(milliseconds=5), description="a lone ack waits for company")
     confirm: str = Field(default="memory", description="a publish waits for: memory, replicated, replicated:2, synced")
-    confirm_timeout: Time = Field(default=timedelta(seconds=3), description="replicas or the disk are waited for")
+    confirm_timeout: Time | None = Field(
+        default=None, description="replicas or the disk are waited for; None: 3/5 of socket_timeout"
+    )
     strict: bool = Field(default=False, description="refuse a server that may lose messages, where True")
     redeclare: bool = Field(default=False, description="declare again what was lost, where True")
     data_dir: Path | None = Field(default=None, description="the embedded server's folder; None: the user's")
@@ -94,13 +96,13 @@ class Settings(BaseSettings):
                 str(self.settle_delay),
                 f"less than ack_timeout ({self.ack_timeout}): every ack would come too late",
             )
-        if self.confirm_timeout >= self.socket_timeout:
+        if self.confirm_timeout is not None and self.confirm_timeout >= self.socket_timeout:
             raise InvalidArgument(
                 "confirm_timeout",
                 str(self.confirm_timeout),
                 f"less than socket_timeout ({self.socket_timeout}): the connection would be given up before",
             )
-        read_level(self.confirm)
+        read_level(self.confirm)  # raises
         if self.max_body > self.max_call:
             raise InvalidArgument(
                 "max_body",

@@ -60,7 +60,8 @@ class Link(Trying):
         self.keys = Keys(topology.check_vhost(vhost))
         self.facts: ServerFacts | None = None
         #: Milliseconds that a publish waits for replicas or the disk.
-        self.confirm_ms = int(settings.confirm_timeout.total_seconds() * 1000)
+        patience = settings.confirm_timeout or settings.socket_timeout * 0.6
+        self.confirm_ms = int(patience.total_seconds() * 1000)
         self.restore: Callable[[Runner], Awaitable[None]] | None = None
         self.commands = self.wire()
         self.closed = False
