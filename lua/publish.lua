@@ -44,7 +44,7 @@ while at <= size do
   end
 end
 
-local targets, streams = plan.targets, plan.streams
+local targets, streams, large = plan.targets, plan.streams, planning.LARGE
 
 --- Whether any of the queues has a field that matters in a hash by queue; `found(name)` is called for each that has one.
 local function marked(hash, found)
@@ -66,9 +66,14 @@ local featured = marked("traits") or head[3]
 local entry, state
 
 local function append(queues, first, count)
+  local reached = #queues
   for message = first, first + 2 * count - 2, 2 do
-    for q = 1, #queues do
-      entry = call("XADD", streams[queues[q]], "*", "m", message_args[message], "b", message_args[message + 1])
+    if reached > 1 and #message_args[message + 1] >= large then
+      entry = require("lib.bodies").append(prefix, queues, message_args[message], message_args[message + 1])
+    else
+      for q = 1, reached do
+        entry = call("XADD", streams[queues[q]], "*", "m", message_args[message], "b", message_args[message + 1])
+      end
     end
   end
 end

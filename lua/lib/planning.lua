@@ -4,6 +4,9 @@
 local router = require("lib.router")
 local M = {}
 
+--- A body of so many bytes that goes to several queues is stored once (lib/bodies.lua, docs/adr/0014-large-bodies-are-stored-once.md).
+M.LARGE = 16384
+
 local NOWHERE = {}
 
 --- `args` are the script's; targets are all queues that get a message, each once.

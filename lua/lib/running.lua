@@ -1,5 +1,6 @@
 --- A run of messages of which some queue is more than plain, or which do more than go to queues.
 local arrivals = require("lib.arrivals")
+local planning = require("lib.planning")
 local M = {}
 
 local NONE = {}
@@ -13,8 +14,9 @@ end
 local function append(state, queues, effects, envelope, body, options)
   local full = NONE
   envelope = noted(state, envelope, body, queues, effects)
+  local carried = #queues > 1 and #body >= planning.LARGE and require("lib.bodies").large(body) or body
   for _, name in ipairs(queues) do
-    if not arrivals.put(state, arrivals.queue(state, name), envelope, body, options) then
+    if not arrivals.put(state, arrivals.queue(state, name), envelope, carried, options) then
       full = full == NONE and {} or full
       full[#full + 1] = name
     end
