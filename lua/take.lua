@@ -7,7 +7,8 @@
 -- ARGV[5] wait_ms    how long it will wait for more if it gets nothing, 0 when it will not
 -- ARGV[6] bell       the id of its bell's token, or empty
 -- ARGV[7..]          per queue: name, incarnation, wake token's id or empty, count of entries read and not shown, those ids
--- Returns for each entry: index of its queue, id, delivery count, envelope, body, when it expires (ms, or empty).
+-- Returns for each entry: index of its queue, id, delivery count, envelope, body, when it expires (ms, or empty); where the body is
+--         shared (lib/bodies.lua) that is empty, and "<number>:<size> " stands before when it expires.
 --         Only -1: nothing yet, since much had expired; call again.
 --         TOPOLOGY_LOST when the body of one is gone: nothing was taken.
 --         NOT_FOUND when a queue is gone; SESSION_GONE when the consumer has to register anew.

@@ -6,9 +6,6 @@ local M = {}
 
 --- So many that have expired are passed over in one call, about 5 ms; then the caller comes again.
 local PAGE = 100
---- Shared bodies (lib/bodies.lua) go through Lua, which takes 1 or 2 ms for a MiB: so many bytes of them are handed out in one
--- call, and so many entries of a queue that has some are looked at between two looks at the sum.
-local BYTES, STEP = 4194304, 8
 
 --- Notes that the consumer has an entry now; false where it has expired, and leaves the queue instead.
 local function accept(state, queue, consumer, entry, count, add)
@@ -81,21 +78,15 @@ local function by_order(state, queue, consumer, wanted, add)
   return got, #members
 end
 
---- Whether this call has handed out enough bytes; whoever has room for more comes again.
-function M.is_heavy(state)
-  return (state.bytes or 0) >= BYTES
-end
-
 --- Hands out up to `wanted` entries; how many. In place of an expired one the next is taken, for a page of them at most.
 function M.hand(state, queue, consumer, wanted, add)
   local total, looked = 0, 0
-  local most = redis.call("HEXISTS", state.prefix .. "sharing", queue.name) == 1 and STEP or wanted
   local function go_on(page)
     local got, seen
     repeat
-      got, seen = page(state, queue, consumer, math.min(most, wanted - total), add)
+      got, seen = page(state, queue, consumer, wanted - total, add)
       total, looked = total + got, looked + seen
-    until total >= wanted or seen == 0 or looked - total >= PAGE or M.is_heavy(state)
+    until total >= wanted or seen == 0 or looked - total >= PAGE
     state.more = state.more or total < wanted and seen > 0
   end
   if queue.traits.priority then
@@ -105,7 +96,7 @@ function M.hand(state, queue, consumer, wanted, add)
   if tonumber(redis.call("HGET", state.prefix .. "returned", queue.name) or 0) > 0 then
     go_on(given_back)
   end
-  if total < wanted and not M.is_heavy(state) then
+  if total < wanted then
     go_on(fresh)
   end
   return total

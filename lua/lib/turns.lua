@@ -24,12 +24,14 @@ function M.take(state, queues, consumer, known, window)
       local index = (place + turn) % #queues + 1
       local queue = queues[index]
       local wanted = math.min(left, pass == 1 and share or left)
-      if wanted > 0 and queue.open and not hand.is_heavy(state) then
+      if wanted > 0 and queue.open then
         local function add(id, count, fields, expires)
           local size = #taken
           taken[size + 1], taken[size + 2], taken[size + 3] = index, id, count
-          local body = fields[5] == "s" and require("lib.bodies").hand(state, queue.name, consumer, id, fields) or fields[4]
-          taken[size + 4], taken[size + 5], taken[size + 6] = fields[2], body, expires or ""
+          taken[size + 4], taken[size + 5], taken[size + 6] = fields[2], fields[4], expires or ""
+          if fields[5] == "s" then
+            taken[size + 6] = require("lib.bodies").hand(state, queue.name, id, fields) .. " " .. taken[size + 6]
+          end
         end
         left = left - hand.hand(state, arrivals.queue(state, queue.name), consumer, wanted, add)
       end
@@ -48,8 +50,8 @@ function M.after(state, queue, consumer, known, wait_ms)
     if wait_ms > 0 then
       require("lib.choice").wait(prefix, name, consumer, known.priority, wait_ms)
     end
-  elseif queue.token ~= "" or hand.is_heavy(state) then
-    -- The token that woke this consumer may have been meant for more entries than its window, or this call, had room for.
+  elseif queue.token ~= "" then
+    -- The token that woke this consumer may have been meant for more entries than its window had room for.
     local given_back = tonumber(redis.call("HGET", prefix .. "returned", name) or 0)
     local managed = redis.call("HEXISTS", prefix .. "managed", name) == 1
     if given_back > 0 or managed and queues_of.counts(prefix, name) > 0 then

@@ -98,6 +98,10 @@ class Check:
             pointing.update((share, int(size)) for share, size in shares)
             if len(shares) != counted:
                 self.problems.append(f"{name!r}: {len(shares)} entries share a body, counted are {counted}")
+            if shares and name in queues:
+                for consumer in self.ask("ZRANGE", self.keys.users(name), 0, -1):
+                    if self.ask("HGET", self.keys.fences, consumer) == b"1":
+                        self.problems.append(f"{name!r}: {consumer!r} may hold what shares a body, and its fence is 1")
         stored = {
             (share, self.ask("STRLEN", self.keys.body(share))): int(self.ask("HGET", self.keys.shares, share))
             for share in self._fields(self.keys.shares)
