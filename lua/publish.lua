@@ -5,12 +5,13 @@
 -- ARGV[3] number     of the call on its lane, growing
 -- ARGV[4] token      random, the same on a retry
 -- ARGV[5..]          per group: count of runs (negative: it is refused whole where a queue is full); per run: exchange, routing key,
---                    canonical headers table (before it, where there is any, "!" and the netstring of options: lib/options.lua),
+--                    canonical headers table (before it, where there is any, "!" and the netstring of options: lib/options.lua; before
+--                    all that, where its one message's body is stored already, "@" and the netstring of its number: lib/bodies.lua),
 --                    count (negative: mandatory), then envelope and body of each message
 -- Returns one text a group, joined by ";": "=n" every message reached n queues; "+n,n…" each; "*…,…" their fates, where some wait
 --         or came before (lib/running.lua); "!i,i…" unroutable mandatory ones, nothing of the group was written;
 --         "-" netstring: refused; "~" netstring: what full queues refused (lib/counts.lua).
---         PRODUCER_CLASH when the lane was used by somebody else.
+--         PRODUCER_CLASH when the lane was used by somebody else. BODY_GONE when a body that was stored is not there: nothing was done.
 local vhost_key, vhost_id, lane, number, token = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local head = redis.call("HMGET", vhost_key, "id", "limit", "keyed")
 if head[1] ~= vhost_id then
@@ -44,6 +45,9 @@ while at <= size do
   end
 end
 
+if plan.is_missing then
+  return require("lib.refuse").reply("BODY_GONE", "lane", lane, "a body that was stored before is not there; nothing was done")
+end
 local targets, streams, large = plan.targets, plan.streams, planning.LARGE
 
 --- Whether any of the queues has a field that matters in a hash by queue; `found(name)` is called for each that has one.

@@ -14,8 +14,13 @@ local PAGE = 100
 local NOTHING = { count = 0, bytes = 0 }
 
 --- A body is a string, or a table where it is shared (lib/bodies.lua).
-local function size_of(body)
+function M.size_of(body)
   return type(body) == "table" and body.size or #body
+end
+
+--- The whole body; false where it is gone (evicted).
+function M.text_of(state, body)
+  return type(body) == "string" and body or require("lib.bodies").text(state.prefix, body)
 end
 
 --- `tracing`: whether a trace is on, where the caller knows; else it is asked for when a message comes.
@@ -210,7 +215,7 @@ local function expiry(state, queue, expiration_ms)
 end
 
 local function append(state, queue, envelope, body, expires_ms, handover_ms, priority)
-  local command, bytes = { "XADD", queue.key, "*", "m", envelope, "b", body }, size_of(body)
+  local command, bytes = { "XADD", queue.key, "*", "m", envelope, "b", body }, M.size_of(body)
   if type(body) == "table" then
     command[7], command[8], command[9] = "", "s", require("lib.bodies").refer(state.prefix, queue.name, body)
   end
@@ -254,11 +259,11 @@ function M.put(state, queue, envelope, body, options)
   end
   local traits = queue.traits
   if traits.kind == "stream" then
-    local text = type(body) == "string" and body or require("lib.bodies").text(state.prefix, body)
+    local text = M.text_of(state, body)
     return not text or require("lib.log").append(state, queue, envelope, text) -- a body that was evicted is lost already
   end
   local expires_ms, handover_ms = expiry(state, queue, options.x)
-  local bytes = size_of(body)
+  local bytes = M.size_of(body)
   if M.refuses(state, queue, bytes) then
     if traits.overflow == "reject-publish-dlx" then
       letter(state, queue, envelope, body, "maxlen")

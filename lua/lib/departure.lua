@@ -10,13 +10,25 @@ function M.leave_whole(stream_key, ids, first, last)
   end
 end
 
---- The entries of ids[first..last] that are there, each once.
+--- So many entries are read at once.
+local PAGE = 50
+
+--- The entries of ids[first..last] that are there, each once. As a rule they follow each other, and one read finds many.
 local function read(stream_key, ids, first, last)
-  local entries, seen = {}, {}
-  for i = first, last do
-    local id = ids[i]
-    entries[#entries + 1] = not seen[id] and redis.call("XRANGE", stream_key, id, id)[1] or nil
-    seen[id] = true
+  local entries, found = {}, {}
+  for from = first, last, PAGE do
+    local to = math.min(from + PAGE - 1, last)
+    for _, entry in ipairs(redis.call("XRANGE", stream_key, ids[from], ids[to], "COUNT", to - from + 1)) do
+      found[entry[1]] = found[entry[1]] == nil and entry
+    end
+    for i = from, to do
+      local id = ids[i]
+      if found[id] == nil then
+        found[id] = redis.call("XRANGE", stream_key, id, id)[1]
+      end
+      entries[#entries + 1] = found[id] or nil
+      found[id] = false
+    end
   end
   return entries
 end

@@ -8,7 +8,7 @@ local M = {}
 
 --- Exchanges that delay messages or remember them keep whole bodies; one that is gone (evicted) they get none of.
 local function affect(state, text, body, priority)
-  local whole = type(body) == "string" and body or require("lib.bodies").text(state.prefix, body)
+  local whole = arrivals.text_of(state, body)
   if whole then
     require("lib.effects").apply(state, state.calls.effects, text, whole, { p = priority })
   end

@@ -21,9 +21,9 @@ from tests.bench.server import BenchServer
 
 MIB = 1 << 20
 SIZE, QUEUES = 65_536, 1000
+LARGE = 16_384
+"""LARGE of lua/lib/planning.lua: smaller ones are not shared."""
 MOST_BODIES, MOST_BYTES, MOST_STALL = 2, 150, 2.0
-TIMES = 5
-"""Each contestant does its work so often in a turn."""
 
 Work = Callable[[], object]
 
@@ -55,8 +55,8 @@ def memory(server: BenchServer, count: int) -> float:
         return float(server.client.info("memory")["used_memory"] - before) / count
 
 
-def in_turns(server: BenchServer, works: dict[str, tuple[Work, Work]], rounds: int) -> dict[str, float]:
-    """Return the server's CPU time in us of each work, done after its preparation."""
+def in_turns(server: BenchServer, works: dict[str, tuple[Work, Work]], rounds: int, times: int = 5) -> dict[str, float]:
+    """Return the server's CPU time in us of each work, done so many times after its preparation."""
     found: dict[str, list[float]] = {name: [] for name in works}
     for turn in range(rounds):
         names = list(works)
@@ -64,9 +64,9 @@ def in_turns(server: BenchServer, works: dict[str, tuple[Work, Work]], rounds: i
             prepare, work = works[name]
             prepare()
             before = server.cpu()
-            for _ in range(TIMES):
+            for _ in range(times):
                 work()
-            found[name].append((server.cpu() - before) * 1e6 / TIMES)
+            found[name].append((server.cpu() - before) * 1e6 / times)
     return {name: median(times) for name, times in found.items()}
 
 
@@ -93,29 +93,35 @@ def stall(server: BenchServer, rounds: int) -> dict[str, float]:
 
 
 def consuming(server: BenchServer, rounds: int, size: int) -> dict[str, float]:
-    """Take and ack a message of each of ten queues, which share its body or have it each for itself."""
+    """Take and ack what two queues hold: messages that share their bodies, or have them each for itself (bare XADD)."""
     server.flush()
+    count = min(200, 32 * MIB // size)
     with Broker(server.url) as broker:
-        names = fan(broker, 10)
+        names = fan(broker, 2)
+        streams = [broker._link.keys.stream(name.encode()) for name in names]
         body = os.urandom(size)
+        broker.publish(b"", exchange="events", routing_key="user.42.created")
+        ((_, fields),) = server.client.xrange(streams[0])
+        fields[b"b"] = body
 
         def share() -> None:
-            for _ in range(TIMES * 10):
+            for _ in range(count):
                 publish(broker, body)
 
         def whole() -> None:
-            for _ in range(TIMES * 10):
-                for name in names:
-                    broker.publish(body, routing_key=name)
+            for stream in streams:
+                for _ in range(count):
+                    server.client.xadd(stream, fields)
 
         def consume() -> None:
             for name in names:
-                with broker.consume(name, auto_ack=False, prefetch=10, timeout=1) as consumer:
-                    for _, delivery in zip(range(10), consumer, strict=False):
+                with broker.consume(name, auto_ack=False, prefetch=50, timeout=1) as consumer:
+                    for _, delivery in zip(range(count), consumer, strict=False):
                         delivery.ack()
 
-        found = in_turns(server, {"shared": (share, consume), "whole": (whole, consume)}, rounds)
-    return {name: each / 100 for name, each in found.items()}
+        consume()
+        found = in_turns(server, {"shared": (share, consume), "whole": (whole, consume)}, rounds, times=1)
+    return {name: each / 2 / count for name, each in found.items()}
 
 
 def main() -> int:
@@ -144,8 +150,8 @@ def main() -> int:
         for name, each in times.items():
             budget = MOST_STALL if name == "a publish to 10 queues" else None
             row(f"1 MB: {name}", f"{each:,.0f} us", each / times["a bare XADD"], budget)
-        for size in (16_384, SIZE, MIB):
-            times = consuming(server, max(rounds // 3, 1), size)
+        for size in (LARGE, 2 * LARGE, SIZE, MIB):
+            times = consuming(server, max(rounds // 2, 1), size)
             row(f"consume {size:,} bytes: whole", f"{times['whole']:,.0f} us")
             row(f"consume {size:,} bytes: shared", f"{times['shared']:,.0f} us", times["shared"] / times["whole"])
         Console(width=None if sys.stdout.isatty() else 120).print(table)
