@@ -19,7 +19,9 @@ local function read(stream_key, ids, first, last)
   for from = first, last, PAGE do
     local to = math.min(from + PAGE - 1, last)
     for _, entry in ipairs(redis.call("XRANGE", stream_key, ids[from], ids[to], "COUNT", to - from + 1)) do
-      found[entry[1]] = found[entry[1]] == nil and entry
+      if found[entry[1]] == nil then
+        found[entry[1]] = entry
+      end
     end
     for i = from, to do
       local id = ids[i]

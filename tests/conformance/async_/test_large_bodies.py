@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from rexchange import AsyncBroker, Message
-from rexchange.errors import StaleDelivery, TopologyLost
+from rexchange.errors import PublishRefused, StaleDelivery, TopologyLost, Unroutable
 from rexchange.keyspace import Keys
 from rexchange.testing import async_drain, async_messages
 from tests.conformance.async_.support import Connect
+from tests.support.faults import Faults
 from tests.support.servers import Bare
 
 LARGE = 16_384
@@ -30,7 +32,7 @@ async def fan(broker: AsyncBroker, *queues: str, **options: Any) -> None:
 def stored(ask: Bare, keys: Keys) -> list[int]:
     """Return how many entries point to each body that is stored, which are as many as bodies."""
     counts = [int(count) for count in ask("HVALS", keys.shares)]
-    assert len(ask.keys(keys.body(b""))) == len(counts)
+    assert sum(ask("TTL", key) < 0 for key in ask.keys(keys.body(b""))) == len(counts)
     return sorted(counts)
 
 
@@ -250,4 +252,111 @@ async def test_a_body_that_is_gone_is_told_and_its_message_can_be_deleted(
     assert await broker.delete_message("q", message)
     assert [each.body for each in await async_drain(broker, "q")] == [b"next"]
     assert await broker.purge("twin") == 2
+    assert stored(ask, keys) == []
+
+
+# --- bodies that are stored ahead of the call that publishes them
+
+
+async def test_a_call_holds_large_and_small_ones_of_all_kinds(broker: AsyncBroker, ask: Bare, keys: Keys) -> None:
+    await fan(broker, "a", "b", max_priority=3)
+    await fan(broker, "log", queue_type="stream")
+    await broker.declare_queue("copied")
+    bodies = [BODY, b"small", BODY + b"!", b"s", b"x" * LARGE, BODY]
+    options: list[dict[str, Any]] = [
+        {},
+        {},
+        {"headers": {"CC": ["copied"]}},
+        {"priority": 1},
+        {"expiration": "60000"},
+        {},
+    ]
+
+    counts = await broker.publish_many(
+        [Message(body, exchange="fan", routing_key="k", **each) for body, each in zip(bodies, options, strict=True)]
+    )
+
+    assert counts == [3] * 6
+    for name in ("a", "b"):
+        assert [each.body for each in await async_drain(broker, name)] == [b"s", *bodies[:3], *bodies[4:]]
+    async with broker.consume("log", auto_ack=False, offset="first", prefetch=10, timeout=5) as consumer:
+        assert [(await anext(consumer)).body for _ in bodies] == bodies
+    assert stored(ask, keys) == []
+
+
+async def test_one_queue_has_a_body_for_itself_and_what_waits_keeps_it_whole(
+    broker: AsyncBroker, ask: Bare, keys: Keys
+) -> None:
+    await broker.declare_queue("q", max_length=1, overflow="reject-publish")
+    waiting = await broker.publish(BODY, routing_key="q", delay=timedelta(hours=1))
+    assert stored(ask, keys) == []
+    assert await broker.publish(BODY, routing_key="q", dedup_key="once", dedup_window=timedelta(hours=1)) == 1
+    assert (await broker.publish(BODY, routing_key="q", dedup_key="once", dedup_window=timedelta(hours=1))).duplicate
+    with pytest.raises(PublishRefused):
+        await broker.publish(BODY, routing_key="q")
+    assert stored(ask, keys) == [1]
+
+    assert waiting.schedule_id is not None
+    assert [each.body for each in await broker.scheduled()] == [BODY]
+    assert [each.body for each in await async_drain(broker, "q")] == [BODY]
+    assert stored(ask, keys) == []
+    await broker.cancel_scheduled(waiting.schedule_id)
+
+
+async def test_what_a_refused_publish_stored_ahead_expires(broker: AsyncBroker, ask: Bare, keys: Keys) -> None:
+    with pytest.raises(Unroutable):
+        await broker.publish(BODY, exchange="amq.topic", mandatory=True)
+
+    assert ask("HLEN", keys.shares) == 0
+    (left,) = ask.keys(keys.body(b""))
+    assert 0 < ask("TTL", left) <= 60
+
+
+async def test_a_body_that_is_not_there_any_more_is_sent_with_its_call(
+    broker: AsyncBroker, ask: Bare, keys: Keys
+) -> None:
+    await fan(broker, "a", "b")
+    faults = Faults(broker)
+
+    def evict() -> None:
+        ask("DEL", *ask.keys(keys.body(b"")))
+
+    evicted = faults.during("SET", evict)
+    assert await broker.publish(BODY, exchange="fan") == 2
+    lost = faults.cut("SET")
+    assert await broker.publish(BODY, exchange="fan") == 2
+    refused = faults.answer("SET", "OOM command not allowed when used memory > 'maxmemory'.")
+    assert await broker.publish(BODY, exchange="fan") == 2
+
+    assert [rule.done for rule in (evicted, lost, refused)] == [1, 1, 1]
+    assert stored(ask, keys)[-3:] == [2, 2, 2]
+    for name in ("a", "b"):
+        assert [each.body for each in await async_drain(broker, name)] == [BODY] * 3
+
+
+async def test_a_lost_reply_doubles_no_large_body(broker: AsyncBroker, ask: Bare, keys: Keys) -> None:
+    await fan(broker, "a", "b")
+    faults = Faults(broker)
+
+    cut = faults.cut("publish", 2)
+    assert await broker.publish(BODY, exchange="fan") == 2
+
+    assert cut.done == 2
+    assert stored(ask, keys) == [2]
+    for name in ("a", "b"):
+        assert [each.body for each in await async_drain(broker, name)] == [BODY]
+
+
+async def test_a_body_whose_fetching_is_cut_off_comes_again(broker: AsyncBroker, ask: Bare, keys: Keys) -> None:
+    await fan(broker, "a", "b")
+    await broker.publish(BODY, exchange="fan")
+    faults = Faults(broker)
+
+    cut = faults.cut("GET", 2)
+    async with broker.consume("a", auto_ack=False, timeout=10) as consumer:
+        delivery = await anext(consumer)
+        assert (delivery.body, delivery.redelivered) == (BODY, False)
+        await delivery.ack(wait=True)
+    assert [each.body for each in await async_drain(broker, "b")] == [BODY]
+    assert cut.done == 2
     assert stored(ask, keys) == []
