@@ -73,8 +73,9 @@ key                         type    holds                                       
 ``lanes``                   hash    producer lane -> last call, token, answer           an hour unused (reaper)
 ==========================  ======  ==================================================  =============================
 
-No key has a TTL, but for a body that is stored ahead of the publish that adopts it. ``volatile-*`` eviction takes keys with a TTL first: a lost lane doubles a message, a lost
-session gives back what is being worked on, a lost record loses a queue. The reaper removes by score instead.
+No key has a TTL, but for a body that is stored ahead of the publish that adopts it. ``volatile-*`` eviction takes
+keys with a TTL first: a lost lane doubles a message, a lost session gives back what is being worked on, a lost record
+loses a queue. The reaper removes by score instead.
 """
 
 from __future__ import annotations
