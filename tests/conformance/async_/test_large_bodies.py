@@ -160,6 +160,25 @@ async def test_a_consumers_batches_hold_large_and_small_ones(broker: AsyncBroker
     assert stored(ask, keys) == []
 
 
+async def test_who_reads_already_when_the_first_one_comes_frees_it(broker: AsyncBroker, ask: Bare, keys: Keys) -> None:
+    await fan(broker, "a", "b")
+
+    def fence() -> bytes:
+        (value,) = ask("HVALS", keys.fences)
+        return bytes(value)
+
+    async with broker.consume("a", auto_ack=False, timeout=10) as consumer:
+        assert fence() == b"1"
+        for left in (1, 2):
+            await broker.publish(BODY, exchange="fan")
+            assert fence() == b"s"
+            await (await anext(consumer)).ack(wait=True)
+            assert stored(ask, keys) == [1] * left
+        await broker.publish(b"small", routing_key="a")
+        assert (await anext(consumer)).body == b"small"
+    assert len(await async_drain(broker, "b")) == 2
+
+
 async def test_what_a_dead_process_held_comes_again_and_is_freed_once(
     connect: Connect, broker: AsyncBroker, ask: Bare, keys: Keys
 ) -> None:

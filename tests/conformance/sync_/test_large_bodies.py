@@ -161,6 +161,25 @@ def test_a_consumers_batches_hold_large_and_small_ones(broker: Broker, ask: Bare
     assert stored(ask, keys) == []
 
 
+def test_who_reads_already_when_the_first_one_comes_frees_it(broker: Broker, ask: Bare, keys: Keys) -> None:
+    fan(broker, "a", "b")
+
+    def fence() -> bytes:
+        (value,) = ask("HVALS", keys.fences)
+        return bytes(value)
+
+    with broker.consume("a", auto_ack=False, timeout=10) as consumer:
+        assert fence() == b"1"
+        for left in (1, 2):
+            broker.publish(BODY, exchange="fan")
+            assert fence() == b"s"
+            (next(consumer)).ack(wait=True)
+            assert stored(ask, keys) == [1] * left
+        broker.publish(b"small", routing_key="a")
+        assert (next(consumer)).body == b"small"
+    assert len(drain(broker, "b")) == 2
+
+
 def test_what_a_dead_process_held_comes_again_and_is_freed_once(
     connect: Connect, broker: Broker, ask: Bare, keys: Keys
 ) -> None:
