@@ -144,22 +144,15 @@ class Publisher:
                 slots.append(slot)
         return slots
 
-    async def _call(self, groups: list[Group], deadline: float) -> list[list[Receipt] | RexchangeError]:
-        for group in groups:
-            if group.large:
-                return await self._call_with_large(groups, deadline)
-        return await self._call_with(groups, (), deadline)
-
-    async def _call_with_large(self, groups: list[Group], deadline: float) -> list[list[Receipt] | RexchangeError]:
-        shares = await self._store(groups, deadline)
-        if shares:
-            with contextlib.suppress(BodyGone):
-                return await self._call_with(groups, shares, deadline)
-        return await self._call_with(groups, (), deadline)
-
-    async def _call_with(
-        self, groups: list[Group], shares: Sequence[str], deadline: float
+    async def _call(
+        self, groups: list[Group], deadline: float, shares: Sequence[str] | None = None
     ) -> list[list[Receipt] | RexchangeError]:
+        """Publish groups; `shares`: the numbers of large bodies that are stored, None where nobody has looked."""
+        if shares is None:
+            for group in groups:
+                if group.large:
+                    return await self._call_with_large(groups, deadline)
+            shares = ()
         level = self._level
         if level is MEMORY:
             return await self.lane.call(
@@ -173,6 +166,13 @@ class Publisher:
         if why:
             return [Unconfirmed(why, answer) if isinstance(answer, list) else answer for answer in answers]
         return answers
+
+    async def _call_with_large(self, groups: list[Group], deadline: float) -> list[list[Receipt] | RexchangeError]:
+        shares = await self._store(groups, deadline)
+        if shares:
+            with contextlib.suppress(BodyGone):
+                return await self._call(groups, deadline, shares)
+        return await self._call(groups, deadline, ())
 
     async def _store(self, groups: list[Group], deadline: float) -> list[str]:
         """Store large bodies ahead, and return their numbers; none where that fails: then the call holds them."""

@@ -145,22 +145,15 @@ class Publisher:
                 slots.append(slot)
         return slots
 
-    def _call(self, groups: list[Group], deadline: float) -> list[list[Receipt] | RexchangeError]:
-        for group in groups:
-            if group.large:
-                return self._call_with_large(groups, deadline)
-        return self._call_with(groups, (), deadline)
-
-    def _call_with_large(self, groups: list[Group], deadline: float) -> list[list[Receipt] | RexchangeError]:
-        shares = self._store(groups, deadline)
-        if shares:
-            with contextlib.suppress(BodyGone):
-                return self._call_with(groups, shares, deadline)
-        return self._call_with(groups, (), deadline)
-
-    def _call_with(
-        self, groups: list[Group], shares: Sequence[str], deadline: float
+    def _call(
+        self, groups: list[Group], deadline: float, shares: Sequence[str] | None = None
     ) -> list[list[Receipt] | RexchangeError]:
+        """Publish groups; `shares`: the numbers of large bodies that are stored, None where nobody has looked."""
+        if shares is None:
+            for group in groups:
+                if group.large:
+                    return self._call_with_large(groups, deadline)
+            shares = ()
         level = self._level
         if level is MEMORY:
             return self.lane.call(lambda lane, number, token: publish(lane, number, token, groups, shares), deadline)
@@ -172,6 +165,13 @@ class Publisher:
         if why:
             return [Unconfirmed(why, answer) if isinstance(answer, list) else answer for answer in answers]
         return answers
+
+    def _call_with_large(self, groups: list[Group], deadline: float) -> list[list[Receipt] | RexchangeError]:
+        shares = self._store(groups, deadline)
+        if shares:
+            with contextlib.suppress(BodyGone):
+                return self._call(groups, deadline, shares)
+        return self._call(groups, deadline, ())
 
     def _store(self, groups: list[Group], deadline: float) -> list[str]:
         """Store large bodies ahead, and return their numbers; none where that fails: then the call holds them."""

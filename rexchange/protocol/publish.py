@@ -42,8 +42,7 @@ class Group:
         runs = size = extra = 0
         last: tuple[str, str, bytes, bool] | None = None
         at = 0
-        #: Where the headers and the body of each large message are in `args`; it has a run of its own.
-        self.large: list[tuple[int, int]] = []
+        large: tuple[tuple[int, int], ...] = ()
         for message in messages:
             envelope = validate(message, max_body)
             body = message.body
@@ -65,7 +64,7 @@ class Group:
             args += (envelope, body)
             size += length
             if length >= APART:
-                self.large.append((at - 1, len(args) - 1))
+                large = (*large, (at - 1, len(args) - 1))
                 last = None
         if size > max_call:
             raise ContentTooLarge("the bodies of one call together (bytes)", size, max_call)
@@ -73,6 +72,8 @@ class Group:
             raise ContentTooLarge("the headers and properties of one call together (bytes)", extra, max_call)
         args[0] = -runs if patient else runs
         self.args = args
+        #: Where the headers and the body of each large message are in `args`; it has a run of its own.
+        self.large = large
         self.messages = messages
         self.size = size + extra
 
@@ -130,9 +131,13 @@ def publish(
     `shares`: the numbers under which their large bodies are stored, where they are.
     """
     args: list[Arg] = [lane, call_number, token]
-    stored = iter(shares)
-    for group in groups:
-        args += group.without(stored) if shares else group.args
+    if shares:
+        stored = iter(shares)
+        for group in groups:
+            args += group.without(stored)
+    else:
+        for group in groups:
+            args += group.args
 
     def decode(reply: Reply) -> list[list[Receipt] | RexchangeError]:
         if reply.startswith(b"=") and len(groups) == 1:
