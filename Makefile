@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+BENCH_READY := .venv/.ready-bench
 WORKERS ?= 2
 QUICK := not slow and not thorough and not chaos and not redis and not differential
 # 1 where `make test` went before in the same folder (CI): then `make check` runs the other tests only.
@@ -13,7 +14,7 @@ SANS_IO := rexchange/applying/*,rexchange/changes.py,rexchange/checks.py,rexchan
 CHECKS := check-format check-lint check-mypy check-pyright check-floors check-unasync check-luacheck check-stylua check-tests check-coverage check-bench check-wheel
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check differential bench bench-budgets bench-growth gen format clean $(CHECKS)
+.PHONY: help demo test check differential bench bench-quick bench-budgets bench-growth bench-peers gen format clean $(CHECKS)
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +24,10 @@ $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("rexchange needs Python 3.11 or newer; PYTHON=python3.x make ... names another" if sys.version_info < (3, 11) else 0)'
 	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[embedded,testing,dev]'
+	@touch $@
+
+$(BENCH_READY): $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@touch $@
 
 demo: $(READY) ## a broker, a queue, a dead consumer: what rexchange does, with no server to install
@@ -39,13 +44,26 @@ check: $(CHECKS) ## everything CI looks at, once: format, lint, types, floors, L
 differential: $(READY) ## N random scenarios on RabbitMQ (which must run here) and on rexchange: N=2000
 	@$(BIN)/python -m tests.differential $(N)
 
-bench: bench-budgets bench-growth ## the benchmarks: budgets and growth
+bench: $(BENCH_READY) ## all benchmarks, plots, docs/performance.md (about 15 minutes)
+	@$(MAKE) --no-print-directory bench-budgets
+	@$(MAKE) --no-print-directory bench-growth
+	@$(MAKE) --no-print-directory bench-peers
+	@$(BIN)/python -m tests.bench.plots
+	@$(BIN)/python -m tests.bench.report
 
 bench-budgets: $(READY) ## each budget of the design: its ratio, pass or short (under 5 minutes)
 	@$(BIN)/python -m tests.bench.budgets --json bench-results.json
 
 bench-growth: $(READY) ## what a message costs as bindings, depth, consumers, bodies grow (about 5 minutes)
 	@$(BIN)/python -m tests.bench.growth --json bench-results.json
+
+bench-peers: $(READY) ## every library that one might take instead, in turns (about 5 minutes)
+	@$(BIN)/python -m tests.bench.peers --json bench-results.json
+
+bench-quick: $(READY) ## the benchmarks in small, to see that they work (two minutes); no document changes
+	@$(BIN)/python -m tests.bench --messages 2000 --rounds 3
+	@mkdir -p .bench
+	@$(BIN)/python -m tests.bench.peers --quick --json .bench/quick.json
 
 gen: $(READY) ## write rexchange/_sync and the sync tests anew from the async ones
 	@$(BIN)/python tools/unasync.py
@@ -56,7 +74,7 @@ format: $(READY) ## format Python and Lua
 	@stylua lua
 
 clean: ## remove .venv, caches, build results
-	@rm -rf .venv build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	@rm -rf .venv .bench build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 check-format: $(READY) ## one step of check: the formatter has nothing to change

@@ -30,6 +30,7 @@ if last then
   end
 end
 
+local counts = require("lib.counts")
 local planning = require("lib.planning")
 local call, message_args = redis.call, ARGV -- locals: these are used for every message
 local plan = planning.new(prefix, message_args)
@@ -98,7 +99,7 @@ for i = 1, #answers do
         append(group[run], group[run + 1], group[run + 2])
       end
     end
-    answers[i] = require("lib.counts").of(group, refused)
+    answers[i] = counts.of(group, refused)
   end
 end
 

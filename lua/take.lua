@@ -6,20 +6,21 @@
 -- ARGV[4] plan       1: see to it that the reaper looks at these queues in time (a registered consumer has seen to it)
 -- ARGV[5] wait_ms    how long it will wait for more if it gets nothing, 0 when it will not
 -- ARGV[6] bell       the id of its bell's token, or empty
--- ARGV[7..]          per queue: name, incarnation, wake token's id or empty, count of entries read and not shown, those ids
+-- ARGV[7] partial    1: only queues with a token are named, since all the others were empty and post one when they are not
+-- ARGV[8..]          per queue: name, incarnation, wake token's id or empty, count of entries read and not shown, those ids
 -- Returns for each entry: index of its queue, id, delivery count, envelope, body, when it expires (ms, or empty); where the body is
 --         shared (lib/bodies.lua) that is empty, and "<number>:<size> " stands before when it expires.
---         Only -1: nothing yet, since much had expired; call again.
+--         Only -1: nothing yet, since much had expired; call again. Only -2, to a partial call: nothing was done; name all queues.
 --         TOPOLOGY_LOST when the body of one is gone: nothing was taken.
 --         NOT_FOUND when a queue is gone; SESSION_GONE when the consumer has to register anew.
-local vhost_key, vhost_id, consumer, window, plan, wait_ms, bell =
-  KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5]), ARGV[6]
+local vhost_key, vhost_id, consumer, window, plan, wait_ms, bell, partial =
+  KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7]
 if redis.call("HGET", vhost_key, "id") ~= vhost_id then
   return require("lib.vhost").refuse(vhost_key, vhost_id)
 end
 local prefix = string.sub(vhost_key, 1, -6)
 local library = require("lib.queues")
-local queues, at = {}, 7
+local queues, at = {}, 8
 while at <= #ARGV do
   local name, count, unseen, counts = ARGV[at], tonumber(ARGV[at + 3]), {}, {}
   for i = 1, count do
@@ -33,11 +34,18 @@ while at <= #ARGV do
   at = at + 4 + count
 end
 local consumers = require("lib.consumers")
-local known = consumers.read(prefix, consumer)
+local known = consumers.brief(prefix, consumer)
 if not known then
   return require("lib.refuse").reply("SESSION_GONE", "consumer", consumer, "it is not registered (its session was reaped)")
 elseif known.kind == "p" and consumers.must_ask(prefix, queues[1].name) then
   return require("lib.refuse").reply("SESSION_GONE", "consumer", consumer, "its queue has to be read by script now")
+end
+if partial == "1" then
+  if redis.call("EXISTS", prefix .. "choosy") == 1 and require("lib.choice").matters(prefix, consumers.names(known)) then
+    return { -2 }
+  elseif #queues == 0 and bell == "" then
+    return {} -- nobody called: it asks whether its session lives
+  end
 end
 
 local returns = require("lib.returns")

@@ -17,7 +17,8 @@ key                         type    holds                                       
 ``bindings:<exchange>``     hash    binding id -> arguments as given                    unbind, delete of either end
 ``routes:<exchange>``       hash    what routing reads: direct key -> destinations,     with the bindings
                                     fanout "" -> destinations, topic trie,
-                                    headers id -> match form
+                                    headers id -> match form, and
+                                    test -> bindings (lua/lib/headers.lua)
 ``cache``                   hash    topic routes once found; bounded in bytes           a change of topology (vhost)
 ``inbound:<q|x>:<name>``    set     bindings that end here                              with the bindings
 ``stream:<queue>``          stream  the messages, fields m and b                        queue.delete

@@ -7,7 +7,7 @@ nor stale was settled. No I/O and no locks: the shell holds its lock around ever
 from __future__ import annotations
 
 from collections import deque
-from itertools import takewhile
+from itertools import repeat, takewhile
 from typing import TYPE_CHECKING
 
 from rexchange.errors import AlreadySettled, StaleDelivery, UnknownDeliveryTag
@@ -62,7 +62,8 @@ class Ledger:
         """Start empty; the first tag is 1."""
         self._last = 0
         self._entries: dict[int, Entry] = {}  # outstanding tags, rising
-        self._tags: dict[Entry, int] = {}  # the same, the other way round
+        # The same, the other way round, once somebody has asked: who reads natively and settles in time never does.
+        self._tags: dict[Entry, int] | None = None
         self._stale: dict[int, None] = {}  # an ordered set, bounded
 
     def __len__(self) -> int:
@@ -82,23 +83,26 @@ class Ledger:
         """
         tag = self._last = self._last + 1
         entry = (queue, entry_id)
-        old = self._tags.get(entry)
+        tags = self._reverse()
+        old = tags.get(entry)
         if old is not None:
             del self._entries[old]
             self._remember(old)
-        self._tags[entry] = tag
+        tags[entry] = tag
         self._entries[tag] = entry
         return tag
 
-    def add_many(self, queue: int, entry_ids: Sequence[bytes]) -> range:
-        """Note the deliveries of one read and return their tags; the ids of one read are distinct."""
+    def add_many(self, queue: int, entry_ids: Sequence[bytes], *, fresh: bool = False) -> range:
+        """Note the deliveries of one read and return their tags; the ids of one read are distinct.
+
+        `fresh`: never handed out before, as a native read brings them, so none of them can be outstanding.
+        """
         first = self._last + 1
         tags = range(first, first + len(entry_ids))
-        entries = [(queue, entry_id) for entry_id in entry_ids]
-        if self._tags.keys().isdisjoint(entries):
-            self._last += len(entries)
-            self._entries.update(zip(tags, entries, strict=True))
-            self._tags.update(zip(entries, tags, strict=True))
+        if fresh:
+            self._last += len(entry_ids)
+            self._entries.update(zip(tags, zip(repeat(queue), entry_ids, strict=False), strict=True))
+            self._tags = None
         else:
             for entry_id in entry_ids:
                 self.add(queue, entry_id)
@@ -110,7 +114,7 @@ class Ledger:
 
     def has(self, entry: Entry) -> bool:
         """Return whether the entry is outstanding, under whatever tag."""
-        return entry in self._tags
+        return entry in self._reverse()
 
     def entry(self, tag: int) -> Entry:
         """Return an outstanding delivery's entry; raises what `settle` raises."""
@@ -127,13 +131,16 @@ class Ledger:
         `multiple`), StaleDelivery for one whose entry was given back, AlreadySettled for the rest. Where it raises
         nothing is taken out.
         """
-        if multiple:
-            return self._settle_up_to(tag, shown)
+        return self._settle_up_to(tag, shown) if multiple else [(tag, self.take(tag))]
+
+    def take(self, tag: int) -> Entry:
+        """Take out one delivery and return its entry; raises what `settle` raises."""
         entry = self._entries.pop(tag, None)
         if entry is None:
             raise self._refusal(tag)
-        del self._tags[entry]
-        return [(tag, entry)]
+        if self._tags is not None:
+            del self._tags[entry]
+        return entry
 
     def judged(self, tag: int, *, multiple: bool = False, shown: int | None = None) -> list[int]:
         """Return the tags that `settle` would take out, oldest first; raises what it raises."""
@@ -143,7 +150,7 @@ class Ledger:
 
     def lose(self, queue: int, entry_id: bytes) -> int | None:
         """Note that the entry was taken from us by force; return its tag, stale from now on, or None if unknown."""
-        tag = self._tags.pop((queue, entry_id), None)
+        tag = self._reverse().pop((queue, entry_id), None)
         if tag is not None:
             del self._entries[tag]
             self._remember(tag)
@@ -157,13 +164,21 @@ class Ledger:
         if tag != 0 and tag not in self._entries:
             raise self._refusal(tag)
         taken = [(each, self._entries.pop(each)) for each in self._up_to(tag, shown)]
-        for _, entry in taken:
-            del self._tags[entry]
+        if self._tags is not None:
+            for _, entry in taken:
+                del self._tags[entry]
         return taken
 
     def _up_to(self, tag: int, shown: int | None) -> list[int]:
         last = tag or (self._last if shown is None else shown)
+        if last == self._last:
+            return list(self._entries)
         return list(takewhile(lambda outstanding: outstanding <= last, self._entries))  # they rise
+
+    def _reverse(self) -> dict[Entry, int]:
+        if self._tags is None:
+            self._tags = {entry: tag for tag, entry in self._entries.items()}
+        return self._tags
 
     def _remember(self, tag: int) -> None:
         self._stale[tag] = None

@@ -22,7 +22,7 @@ local function append(routes_key, field, kind, destination)
 end
 
 local function drop(routes_key, field, kind, destination)
-  local packed = pack.without(redis.call("HGET", routes_key, field) or "", kind, destination)
+  local packed = require("lib.packed").without(redis.call("HGET", routes_key, field) or "", kind, destination)
   if packed == "" then
     redis.call("HDEL", routes_key, field)
   else
@@ -30,8 +30,10 @@ local function drop(routes_key, field, kind, destination)
   end
 end
 
---- Exchanges whose routing looks at every binding (headers; the hashes, by weight; random), and those that look at no key.
-local BY_ID, BY_NOTHING = { h = true, c = true, m = true, r = true }, { f = true, y = true }
+--- Exchanges whose routing looks at every binding (the hashes, by weight; random), and those that look at no key.
+local BY_ID, BY_NOTHING = { c = true, m = true, r = true }, { f = true, y = true }
+--- Those whose routes are searched by key, by words, by headers.
+local SEARCHED = { d = true, t = true, h = true }
 
 --- Adds the binding unless it is there; `record` is the source's, `form` its match form for a headers exchange.
 function M.add(prefix, source, record, id, arguments, form)
@@ -40,11 +42,16 @@ function M.add(prefix, source, record, id, arguments, form)
   end
   local kind, destination, key = pack.binding(id)
   local routes_key, exchange_kind = prefix .. "routes:" .. source, string.sub(record, 1, 1)
+  if SEARCHED[exchange_kind] then
+    require("lib.hashtable").keep(routes_key)
+  end
   if exchange_kind == "t" then
     require("lib.topic").insert(routes_key, key, kind, destination)
     touch(prefix, source, record)
+  elseif exchange_kind == "h" then
+    require("lib.headers_index").insert(routes_key, id, form)
   elseif BY_ID[exchange_kind] then
-    redis.call("HSET", routes_key, id, exchange_kind == "h" and form or exchange_kind == "c" and key or 1)
+    redis.call("HSET", routes_key, id, exchange_kind == "c" and key or 1)
   else
     append(routes_key, BY_NOTHING[exchange_kind] and "" or key, kind, destination)
   end
@@ -67,13 +74,15 @@ function M.remove(prefix, source, id)
   if exchange_kind == "t" then
     require("lib.topic").remove(routes_key, key, kind, destination)
     touch(prefix, source, record)
+  elseif exchange_kind == "h" then
+    require("lib.headers_index").remove(routes_key, id)
   elseif BY_ID[exchange_kind] then
     redis.call("HDEL", routes_key, id)
   else
     drop(routes_key, BY_NOTHING[exchange_kind] and "" or key, kind, destination)
   end
   if redis.call("EXISTS", prefix .. "bindings:" .. source) == 0 then
-    redis.call("UNLINK", routes_key) -- a topic's counter of nodes would stay
+    redis.call("UNLINK", routes_key) -- with what is in it besides the bindings
     if string.sub(record, 3, 3) == "1" then
       require("lib.exchanges").delete(prefix, source)
     end

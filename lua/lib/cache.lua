@@ -7,6 +7,7 @@ local LIMIT_BYTES = 4194304
 --- Stores field, value pairs. Call it after a write that may be refused at maxmemory: it must never be the first.
 function M.fill(prefix, fills)
   local key, bytes = prefix .. "cache", 0
+  require("lib.hashtable").keep(key)
   for i = 1, #fills, 2 do
     redis.call("HSET", key, fills[i], fills[i + 1])
     bytes = bytes + #fills[i] + #fills[i + 1]

@@ -65,6 +65,20 @@ function M.call_next(prefix, queue, choosy)
   end
 end
 
+--- Whether it matters at any of these queues whose turn it is.
+function M.matters(prefix, names)
+  for first = 1, #names, 1000 do
+    local last = math.min(first + 999, #names)
+    local reasons = redis.call("HMGET", prefix .. "choosy", unpack(names, first, last))
+    for i = 1, last - first + 1 do
+      if reasons[i] then
+        return true
+      end
+    end
+  end
+  return false
+end
+
 --- Whether a consumer may take now; where it is another's turn that one is called.
 function M.may_take(prefix, queue, choosy, consumer, priority)
   if choosy == "s" then

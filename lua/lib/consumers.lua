@@ -13,7 +13,8 @@ function M.reading(prefix, queue_name)
   return redis.call("ZRANGEBYSCORE", prefix .. "users:" .. queue_name, "-inf", "(" .. string.format("%.0f", LAST), "LIMIT", 0, 2)
 end
 
-function M.read(prefix, name)
+--- The record but for its queues, of which there may be hundreds.
+function M.brief(prefix, name)
   local record = redis.call("HGET", prefix .. "consumers", name)
   if not record then
     return nil
@@ -23,15 +24,28 @@ function M.read(prefix, name)
     return nil
   end
   local packed, after = pack.read(record, rest)
-  local _, names = pack.destinations(packed)
   return {
     timeout_ms = tonumber(timeout_ms),
     kind = kind,
     prefetch = tonumber(prefetch),
     priority = tonumber(priority),
-    queues = names,
+    packed = packed,
     session = pack.read(record, after),
   }
+end
+
+--- The names of a consumer's queues.
+function M.names(consumer)
+  local _, names = pack.destinations(consumer.packed)
+  return names
+end
+
+function M.read(prefix, name)
+  local consumer = M.brief(prefix, name)
+  if consumer then
+    consumer.queues = M.names(consumer)
+  end
+  return consumer
 end
 
 --- Gives back what `name` holds in a queue, at most `limit` rows from `from` on: how many rows there were, and the last id.

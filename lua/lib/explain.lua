@@ -47,8 +47,9 @@ local function matching(calls, exchange, key, headers, add)
     -- Which one x-random chose is seen from where the message arrived: all are told.
     local fields = redis.call("HGETALL", routes_key)
     for i = 1, #fields, 2 do
-      local _, after = pack.read(fields[i], 2)
-      if kind == "r" or require("lib.headers").fits(fields[i + 1], headers) then
+      local is_binding = require("lib.headers_index").is_binding(fields[i])
+      if is_binding and (kind == "r" or require("lib.headers").fits(fields[i + 1], headers)) then
+        local _, after = pack.read(fields[i], 2)
         local _, _, binding_key = pack.binding(fields[i])
         add(string.sub(fields[i], 1, after - 1), binding_key)
       end

@@ -24,20 +24,6 @@ function M.destinations(packed)
   return kinds, names, count
 end
 
---- `packed` less one occurrence of `kind`, `name`.
-function M.without(packed, kind, name)
-  local kinds, names, count = M.destinations(packed)
-  local kept, dropped = {}, false
-  for i = 1, count do
-    if not dropped and kinds[i] == kind and names[i] == name then
-      dropped = true
-    else
-      kept[#kept + 1] = kinds[i] .. M.net(names[i])
-    end
-  end
-  return table.concat(kept)
-end
-
 --- Kind, destination, binding key and canonical arguments of a binding id.
 function M.binding(id)
   local destination, after = M.read(id, 2)

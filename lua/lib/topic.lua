@@ -93,7 +93,7 @@ function M.remove(routes_key, binding_key, kind, name)
     end
   end
   local field = "d" .. path[count]
-  local packed = pack.without(redis.call("HGET", routes_key, field) or "", kind, name)
+  local packed = require("lib.packed").without(redis.call("HGET", routes_key, field) or "", kind, name)
   if packed ~= "" then
     redis.call("HSET", routes_key, field, packed)
     return
@@ -107,9 +107,6 @@ function M.remove(routes_key, binding_key, kind, name)
     if redis.call("HINCRBY", routes_key, "c" .. path[i - 1], -1) == 0 then
       redis.call("HDEL", routes_key, "c" .. path[i - 1])
     end
-  end
-  if redis.call("HLEN", routes_key) == 1 then
-    redis.call("HDEL", routes_key, "next") -- with no node left their numbers may start again
   end
 end
 

@@ -33,7 +33,8 @@ function M.take(state, queues, consumer, known, window)
             taken[size + 6] = require("lib.bodies").hand(state, queue.name, id, fields) .. " " .. taken[size + 6]
           end
         end
-        left = left - hand.hand(state, arrivals.queue(state, queue.name), consumer, wanted, add)
+        local got = hand.hand(state, arrivals.queue(state, queue.name), consumer, wanted, add)
+        left, queue.open = left - got, got == wanted -- else it has no more
       end
     end
   end

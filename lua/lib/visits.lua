@@ -20,7 +20,7 @@ local function judge(prefix, rows, state)
     if owner ~= "-" and owner ~= "~" then -- given back, or waiting to be tried again (lib/retries.lua)
       local known = state.owners[owner]
       if known == nil then
-        known = consumers.read(prefix, owner) or false
+        known = consumers.brief(prefix, owner) or false
         state.owners[owner] = known
       end
       if not known or idle_ms >= known.timeout_ms then
@@ -38,7 +38,7 @@ end
 local function shortest_ms(prefix, name)
   local shortest = math.huge
   for _, user in ipairs(redis.call("ZRANGE", prefix .. "users:" .. name, 0, -1)) do
-    local known = consumers.read(prefix, user)
+    local known = consumers.brief(prefix, user)
     if known then
       shortest = math.min(shortest, known.timeout_ms)
     end
@@ -81,7 +81,10 @@ local function look(prefix, name, now_ms)
 end
 
 --- What time and limits do to a queue that has them: how many died, and when to come again (huge: never).
-local function age(prefix, name, now_ms)
+local function age(prefix, name, traits, now_ms)
+  if not next(traits) and redis.call("HEXISTS", prefix .. "timed", name) + redis.call("HEXISTS", prefix .. "measures", name) == 0 then
+    return 0, math.huge -- a plain queue, as most are: half of what a visit costs
+  end
   local arrivals = require("lib.arrivals")
   local state = arrivals.new(prefix)
   local queue, next_ms, died = arrivals.queue(state, name), math.huge, 0
@@ -133,7 +136,7 @@ function M.visit(prefix, name, now_ms)
     return 0, 0
   end
   local given, next_ms = look(prefix, name, now_ms)
-  local died, age_ms = age(prefix, name, now_ms)
+  local died, age_ms = age(prefix, name, traits, now_ms)
   next_ms = math.min(next_ms, age_ms, end_ms)
   if next_ms < math.huge then
     redis.call("ZADD", prefix .. "due", "LT", clock.text(next_ms), name)

@@ -205,13 +205,22 @@ class AsyncConsumer:
 
         Raises ConsumerCancelled when a queue was deleted, BrokerConnectionError when the server stays away.
         """
-        delivery = await self._next()
-        if delivery is None:
+        intake = self._intake
+        # The way that nearly all deliveries take: nothing is to be done but to hand out what was read ahead. In a
+        # forked child that never is: no session of its own is that in which its parent registered.
+        ours = self._holder.generation == self._session.alive
+        if ours and intake.buffer and self._hooks is None and not intake.stopped:
+            try:
+                delivery = intake.buffer.popleft()
+            except IndexError:  # another thread was quicker
+                pass
+            else:
+                self._show(delivery)
+                return delivery
+        last = await self._next_within(self._timeout)
+        if last is None:
             raise StopAsyncIteration
-        return delivery
-
-    async def _next(self) -> AsyncDelivery | None:
-        return await self._next_within(self._timeout)
+        return last
 
     async def next(self, timeout: float | timedelta | None = None) -> AsyncDelivery | None:
         """Return the next delivery; None at the end, and after `timeout` seconds without any (None: wait for ever)."""
@@ -247,7 +256,7 @@ class AsyncConsumer:
         self._shown = delivery.delivery_tag
         counters = self._link.counters
         counters.delivered += 1
-        if delivery.redelivered:
+        if delivery.entry.times > 1:
             counters.redelivered += 1
         if self._hooks is not None:
             self._hooks.before_deliver(delivery)
@@ -265,7 +274,7 @@ class AsyncConsumer:
         if type(size) is not int or size < 1:
             raise InvalidArgument("size", size, "an int of at least 1")
         while True:
-            first = await self._next()
+            first = await self._next_within(self._timeout)
             if first is None:
                 return
             batch = [first]
@@ -289,7 +298,10 @@ class AsyncConsumer:
 
     async def settle(self, tag: int, verdict: Verdict, *, multiple: bool, wait: bool) -> None:
         """Settle by tag, for `Delivery.ack` and its like. Raises UnknownDeliveryTag, AlreadySettled, StaleDelivery."""
-        self._check_process()
+        if io.HAS_LOOPS:
+            self._link.at_home()
+        if self._holder.generation != self._session.alive:  # as in __anext__
+            self._check_process()
         if type(multiple) is not bool or type(wait) is not bool:  # quicker than the check, which most need not
             check_flags(multiple=multiple, wait=wait)
         if self.auto_ack:
@@ -302,7 +314,8 @@ class AsyncConsumer:
                 raise StaleDelivery(tag)
         else:
             self._holder.judge(tag, verdict, multiple=multiple, shown=self._shown)
-            self._flusher.poke()
+            if not self._flusher.is_poked():
+                self._flusher.poke()
 
     def stakes(self, tag: int) -> Stakes:  # noqa: ARG002 - a Settler's
         """Return what a transaction settles with."""

@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from rexchange._async import io
-from rexchange._async.delivery import AsyncDelivery, OnReceipt
+from rexchange._async.delivery import AsyncDelivery, OnReceipt, Origin
 from rexchange._async.fetching import fetched
 from rexchange._async.holder import Holder
 from rexchange._async.renewing import Renewing
@@ -85,10 +85,9 @@ class Getter:
                     await self._holder.attach(deadline)
                     return None
                 (entry,) = entries
-                (tag,) = self._holder.add(0, [entry.id])
-                delivery = AsyncDelivery(
-                    OnReceipt(self.tag) if call.auto_ack else self, entry, self._queue, tag, self._holder.types[0]
-                )
+                (tag,) = self._holder.add([entry])
+                settler = OnReceipt(self.tag) if call.auto_ack else self
+                delivery = AsyncDelivery(Origin(settler, self._queue, self._holder.types[0]), entry, tag)
                 self._torn = False
                 if call.auto_ack:
                     try:

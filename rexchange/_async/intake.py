@@ -6,12 +6,13 @@ import contextlib
 import logging
 import time
 from collections import deque
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError
 
 from rexchange._async import io
-from rexchange._async.delivery import AsyncDelivery
+from rexchange._async.delivery import AsyncDelivery, Origin
 from rexchange._async.reader import Reader
 from rexchange._async.wire import ConnectionLost
 from rexchange.errors import BrokerConnectionError, ConsumerCancelled, NotFound, RexchangeError, ServerRefused
@@ -43,6 +44,8 @@ class Intake:
         self._auto_ack = auto_ack
         self._prefetch = prefetch
         self._reader = Reader(link, holder, place)
+        # Of each queue, as it was when this consumer was registered.
+        self._origins: list[Origin] = []
         #: Deliveries read ahead, in order.
         self.buffer: deque[AsyncDelivery] = deque()
         #: Set by the consumer's cancel: reading ends.
@@ -53,7 +56,14 @@ class Intake:
 
     async def begin(self) -> None:
         """Settle where reading begins, now that it is registered."""
+        self._note_origins()
         await self._reader.begin()
+
+    def _note_origins(self) -> None:
+        holder = self._holder
+        self._origins = [
+            Origin(self._settler, queue, kind) for queue, kind in zip(holder.queues, holder.types, strict=True)
+        ]
 
     async def stop(self, deadline: float) -> bool:
         """Read no more; a read that is under way is ended. False: the server could not be reached for that."""
@@ -126,6 +136,7 @@ class Intake:
             await self._holder.attach()
         except NotFound as error:
             raise ConsumerCancelled(error.name, "the queue was deleted") from error
+        self._note_origins()
         self._torn = False
 
     async def _read(self) -> None:
@@ -178,26 +189,21 @@ class Intake:
 
     async def _receive(self, entries: list[Entry]) -> None:
         holder = self._holder
-        queues, types = holder.queues, holder.types
-        tags = [holder.add(entry.queue, [entry.id])[0] for entry in entries] if len(queues) > 1 else None
-        tagged = zip(tags or holder.add(0, [entry.id for entry in entries]), entries, strict=True)
+        tags = holder.add(entries, fresh=self._reader.fresh)
+        origins = self._origins
+        of_each = repeat(origins[0]) if len(origins) == 1 else [origins[entry.queue] for entry in entries]
+        deliveries = map(AsyncDelivery, of_each, entries, tags)
         if not self._auto_ack:
-            self.buffer.extend(
-                AsyncDelivery(self._settler, entry, queues[entry.queue], tag, types[entry.queue])
-                for tag, entry in tagged
-            )
+            self.buffer.extend(deliveries)
             return
-        deliveries = [
-            AsyncDelivery(self._settler, entry, queues[entry.queue], tag, types[entry.queue]) for tag, entry in tagged
-        ]
-        last = deliveries[-1].delivery_tag
+        last = tags[-1]
         # As long as a consumer reconnects, not an operation: given up, it would be done later, and these never shown.
         deadline = self._link.deadline(self._link.settings.consumer_retry_timeout.total_seconds())
         stale = set((await holder.settle_now(last, "ack", multiple=True, shown=last, deadline=deadline)).stale)
         self.buffer.extend(
             delivery
             for delivery, entry in zip(deliveries, entries, strict=True)
-            if (entry.queue, entry.id) not in stale
+            if not stale or (entry.queue, entry.id) not in stale
         )
 
     async def give_back(self, deadline: float, *, keep: bool) -> None:

@@ -56,11 +56,11 @@ class Signal:
         """Start unset."""
         self._event = asyncio.Event()
         self.clear = self._event.clear
+        self.is_set = self._event.is_set
 
     def set(self) -> None:
-        """Set it. Every verdict does, and most find it set: looking first costs a tenth."""
-        if not self._event.is_set():
-            self._event.set()
+        """Set it; whoever does that often looks at `is_set` first."""
+        self._event.set()
 
     async def wait(self, timeout: float) -> bool:
         """Wait for at most `timeout` seconds; whether it is set."""
@@ -170,6 +170,10 @@ class Flusher:
         self._work = work
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Future[None] | None = None
+
+    def is_poked(self) -> bool:
+        """Whether a run is planned already."""
+        return self._timer is not None
 
     def poke(self) -> None:
         """Ask for a run."""

@@ -45,6 +45,12 @@ class Reader:
         self._blocked = False
         # More may be given back than the last look had room for.
         self._more = False
+        #: Whether nothing of what was read last had ever been handed out before: it came natively.
+        self.fresh = False
+        # The consumer's name when all its queues were found empty: from then on a token tells of what comes. And that
+        # when at one of them it turned out to matter whose turn it is: then it asks, and is seen to wait, at each read.
+        self._emptied_as = ""
+        self._in_turn_as = ""
 
     async def read(
         self, window: int, wait: float, stopped: Callable[[], bool], batch: Batch | None = None
@@ -53,6 +59,7 @@ class Reader:
 
         Raises ConnectionLost, SessionGone, and redis-py's error of a read that was ended.
         """
+        self.fresh = False
         if self._holder.is_log:
             return await self._read_log(window, wait, stopped, batch)
         if batch is not None and (self._holder.kind == "m" or self._more):
@@ -86,6 +93,7 @@ class Reader:
                 if entries:
                     return entries
             elif found.entries:
+                self.fresh = True
                 return await self._whole(window, found.entries) if noted else found.entries
             if blocking or stopped() or time.monotonic() >= until:
                 return []
@@ -95,18 +103,39 @@ class Reader:
         """Look first, for what came before anybody was there to be woken; then wait for a token."""
         blocking = self._link.facts is None or self._link.facts.blocking
         until = time.monotonic() + wait
-        tokens, bell, left = [b""] * len(self._names), b"", wait
+        nothing = [b""] * len(self._names)
+        tokens, bell, left = nothing, b"", wait
         while True:
-            entries = await self._take(window, tokens, [], bell, int(left * 1000))
-            left = until - time.monotonic()
-            if entries or stopped() or left <= 0:
-                return entries
-            block_ms = max(int(left * 1000), 1) if blocking else None
+            if self._emptied_as != self._holder.name:
+                entries = await self._look(window, tokens, bell, int(left * 1000))
+                left = until - time.monotonic()
+                if entries or stopped() or left <= 0:
+                    return entries
+            block_ms = max(int(left * 1000), 1) if blocking and left > 0 else None
             command = consume.wake_command(self._link.keys, self._holder.name, self._names, block_ms)
             tokens, bell = consume.wake_reply(await self._send(command), self._wakes)
             while not (any(tokens) or bell or blocking or stopped()) and time.monotonic() < until:
                 await io.sleep(POLL_S)
                 tokens, bell = consume.wake_reply(await self._send(command), self._wakes)
+            left = until - time.monotonic()
+            if self._emptied_as != self._holder.name:
+                continue
+            # Also without a token: it tells that the session was reaped, or that turns have come to matter.
+            entries = await self._take(window, tokens, [], bell, partial=True)
+            if entries is consume.ALL:
+                self._emptied_as, self._in_turn_as = "", self._holder.name
+            elif entries or stopped() or left <= 0:
+                return entries
+            else:
+                tokens, bell = nothing, b""
+
+    async def _look(self, window: int, tokens: list[bytes], bell: bytes, wait_ms: int) -> list[Entry]:
+        """Take from all queues. Once they are empty, and turns do not matter, there is no need to do so again."""
+        entries = await self._take(window, tokens, [], bell, wait_ms)
+        is_simple = len(self._names) > 1 and self._in_turn_as != self._holder.name
+        if is_simple and window > 0 and not entries:
+            self._emptied_as = self._holder.name
+        return entries
 
     async def begin(self) -> None:
         """Ask where to begin, where the queue is a stream: what is published from then on comes after that."""
@@ -145,7 +174,14 @@ class Reader:
         return entries
 
     async def _take(
-        self, window: int, tokens: list[bytes], unseen: list[Entry], bell: bytes = b"", wait_ms: int = 0
+        self,
+        window: int,
+        tokens: list[bytes],
+        unseen: list[Entry],
+        bell: bytes = b"",
+        wait_ms: int = 0,
+        *,
+        partial: bool = False,
     ) -> list[Entry]:
         holder = self._holder
         call = consume.take(
@@ -157,6 +193,7 @@ class Reader:
             unseen=unseen,
             bell=bell,
             wait_ms=wait_ms,
+            partial=partial,
         )
         try:
             entries = await self._link.once(call, wire=self._wire)
@@ -176,7 +213,10 @@ class Reader:
         except ConnectionLost:
             self._client_id = 0
             raise
-        return await self._take(window, [b""] * len(self._names), entries) if whole is None else whole
+        if whole is not None:
+            return whole
+        self.fresh = False
+        return await self._take(window, [b""] * len(self._names), entries)
 
     async def _send(self, command: list[Arg], batch: Batch | None = None) -> object:
         """Send a read, verdicts in front of it in the same write."""

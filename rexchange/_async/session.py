@@ -34,18 +34,18 @@ class Session:
     def __init__(self, link: Link) -> None:
         """Nothing is opened yet."""
         self._link = link
+        self.generation = 0
+        """How often a session was opened: a consumer that was registered under an older one registers again."""
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything in a forked child: the session is the parent's, and so are consumers of its generation."""
         self._lock = io.Lock()
         self._heart: Heartbeat | None = None
         self._renewals: set[Renewal] = set()
         self.id = ""
-        self.generation = 0
-        """How often a session was opened: a consumer that was registered under an older one registers again."""
         self.alive = 0
         """The generation of the session that is open, as far as we know; 0 when it was reaped."""
-
-    def reset(self) -> None:
-        """Forget everything in a forked child: the session is the parent's."""
-        self.__init__(self._link)  # type: ignore[misc]  # final here: nobody derives from it
 
     async def ensure(self, deadline: float | None = None) -> str:
         """Return the id of a session that is open, as far as we know."""

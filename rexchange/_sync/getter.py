@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from rexchange._sync import io
-from rexchange._sync.delivery import Delivery, OnReceipt
+from rexchange._sync.delivery import Delivery, OnReceipt, Origin
 from rexchange._sync.fetching import fetched
 from rexchange._sync.holder import Holder
 from rexchange._sync.renewing import Renewing
@@ -86,10 +86,9 @@ class Getter:
                     self._holder.attach(deadline)
                     return None
                 (entry,) = entries
-                (tag,) = self._holder.add(0, [entry.id])
-                delivery = Delivery(
-                    OnReceipt(self.tag) if call.auto_ack else self, entry, self._queue, tag, self._holder.types[0]
-                )
+                (tag,) = self._holder.add([entry])
+                settler = OnReceipt(self.tag) if call.auto_ack else self
+                delivery = Delivery(Origin(settler, self._queue, self._holder.types[0]), entry, tag)
                 self._torn = False
                 if call.auto_ack:
                     try:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rexchange.codec import Table
     from rexchange.hooks import Hooks
     from rexchange.protocol.call import Call
-    from rexchange.protocol.consume import Kind, Options
+    from rexchange.protocol.consume import Entry, Kind, Options
     from rexchange.protocol.settle import Verdict
 
     OnStale = Callable[[int, str], None]
@@ -83,7 +83,8 @@ class Holder(Stakes):
         self._mislaid: list[Batch] = []
         self._count = 0
         self._fresh = ""
-        self._generation = -1
+        #: The generation of the session in which it was registered.
+        self.generation = -1
         #: Seconds: the ack timeout that holds, known once registered.
         self.timeout = 0.0
 
@@ -97,7 +98,7 @@ class Holder(Stakes):
     @property
     def registered(self) -> bool:
         """Whether the registration belongs to the session of now."""
-        return self._generation == self._session.alive
+        return self.generation == self._session.alive
 
     @property
     def is_moving(self) -> bool:
@@ -121,7 +122,7 @@ class Holder(Stakes):
                 except SessionGone:
                     session = self._session.renewed(session, limit)
                 else:
-                    self._generation = generation
+                    self.generation = generation
                     return
 
     def _register(self, session: str, deadline: float) -> None:
@@ -169,10 +170,12 @@ class Holder(Stakes):
         with self._mutex:
             return self.ledger.outstanding + len(self._waiting) + sum(map(len, self._flying))
 
-    def add(self, queue: int, ids: Sequence[bytes]) -> range:
-        """Note deliveries and return their tags."""
+    def add(self, entries: Sequence[Entry], *, fresh: bool = False) -> Sequence[int]:
+        """Note deliveries and return their tags; `fresh` as in the ledger."""
         with self._mutex:
-            return self.ledger.add_many(queue, ids)
+            if len(self.queues) == 1:
+                return self.ledger.add_many(0, [entry.id for entry in entries], fresh=fresh)
+            return [self.ledger.add(entry.queue, entry.id) for entry in entries]
 
     def holds(self, tag: int) -> bool:
         """Whether a delivery is outstanding, as far as we know."""
@@ -223,10 +226,15 @@ class Holder(Stakes):
 
         `shown` is the last tag that the user has seen. Raises what the ledger raises.
         """
-        self._announce(tag, verdict, multiple=multiple, shown=shown)
+        if self._hooks is not None:
+            self._announce(tag, verdict, multiple=multiple, shown=shown)
         with self._mutex:
-            self._waiting.add(verdict, self.ledger.settle(tag, multiple=multiple, shown=shown))
-        self.freed.set()
+            if multiple:
+                self._waiting.add(verdict, self.ledger.settle(tag, multiple=True, shown=shown))
+            else:
+                self._waiting.given[verdict][tag] = self.ledger.take(tag)
+        if not self.freed.is_set():
+            self.freed.set()
 
     def _announce(self, tag: int, verdict: Verdict, *, multiple: bool, shown: int) -> None:
         """Tell the hooks which deliveries are about to be settled; raises what the ledger raises, and what they do."""
@@ -270,15 +278,16 @@ class Holder(Stakes):
         counters.stale += len(result.stale)
         self.gone += result.gone
         self.freed.set()
+        tags = batch.tags if result.stale else {}
         for entry in result.stale:
-            tag, queue = batch.tags[entry], self.queues[entry[0]]
+            tag, queue = tags[entry], self.queues[entry[0]]
             _log.info(
                 "%s: delivery %d of queue %r was settled too late: it had been given back", self._link, tag, queue
             )
             if self._on_stale is not None:
                 self._on_stale(tag, queue)
         if self._hooks is not None:
-            self._after(batch.verdicts(), {batch.tags[entry] for entry in result.stale})
+            self._after(batch.verdicts(), {tags[entry] for entry in result.stale})
 
     def mislay(self, batch: Batch) -> None:
         """Note that the reply to a batch was lost: it is sent again, as such, before anything else."""

@@ -7,12 +7,13 @@ import contextlib
 import logging
 import time
 from collections import deque
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError
 
 from rexchange._sync import io
-from rexchange._sync.delivery import Delivery
+from rexchange._sync.delivery import Delivery, Origin
 from rexchange._sync.reader import Reader
 from rexchange._sync.wire import ConnectionLost
 from rexchange.errors import BrokerConnectionError, ConsumerCancelled, NotFound, RexchangeError, ServerRefused
@@ -44,6 +45,8 @@ class Intake:
         self._auto_ack = auto_ack
         self._prefetch = prefetch
         self._reader = Reader(link, holder, place)
+        # Of each queue, as it was when this consumer was registered.
+        self._origins: list[Origin] = []
         #: Deliveries read ahead, in order.
         self.buffer: deque[Delivery] = deque()
         #: Set by the consumer's cancel: reading ends.
@@ -54,7 +57,14 @@ class Intake:
 
     def begin(self) -> None:
         """Settle where reading begins, now that it is registered."""
+        self._note_origins()
         self._reader.begin()
+
+    def _note_origins(self) -> None:
+        holder = self._holder
+        self._origins = [
+            Origin(self._settler, queue, kind) for queue, kind in zip(holder.queues, holder.types, strict=True)
+        ]
 
     def stop(self, deadline: float) -> bool:
         """Read no more; a read that is under way is ended. False: the server could not be reached for that."""
@@ -127,6 +137,7 @@ class Intake:
             self._holder.attach()
         except NotFound as error:
             raise ConsumerCancelled(error.name, "the queue was deleted") from error
+        self._note_origins()
         self._torn = False
 
     def _read(self) -> None:
@@ -179,25 +190,21 @@ class Intake:
 
     def _receive(self, entries: list[Entry]) -> None:
         holder = self._holder
-        queues, types = holder.queues, holder.types
-        tags = [holder.add(entry.queue, [entry.id])[0] for entry in entries] if len(queues) > 1 else None
-        tagged = zip(tags or holder.add(0, [entry.id for entry in entries]), entries, strict=True)
+        tags = holder.add(entries, fresh=self._reader.fresh)
+        origins = self._origins
+        of_each = repeat(origins[0]) if len(origins) == 1 else [origins[entry.queue] for entry in entries]
+        deliveries = map(Delivery, of_each, entries, tags)
         if not self._auto_ack:
-            self.buffer.extend(
-                Delivery(self._settler, entry, queues[entry.queue], tag, types[entry.queue]) for tag, entry in tagged
-            )
+            self.buffer.extend(deliveries)
             return
-        deliveries = [
-            Delivery(self._settler, entry, queues[entry.queue], tag, types[entry.queue]) for tag, entry in tagged
-        ]
-        last = deliveries[-1].delivery_tag
+        last = tags[-1]
         # As long as a consumer reconnects, not an operation: given up, it would be done later, and these never shown.
         deadline = self._link.deadline(self._link.settings.consumer_retry_timeout.total_seconds())
         stale = set((holder.settle_now(last, "ack", multiple=True, shown=last, deadline=deadline)).stale)
         self.buffer.extend(
             delivery
             for delivery, entry in zip(deliveries, entries, strict=True)
-            if (entry.queue, entry.id) not in stale
+            if not stale or (entry.queue, entry.id) not in stale
         )
 
     def give_back(self, deadline: float, *, keep: bool) -> None:

@@ -69,11 +69,11 @@ class Signal:
         """Start unset."""
         self._event = threading.Event()
         self.clear = self._event.clear
+        self.is_set = self._event.is_set
 
     def set(self) -> None:
-        """Set it. Every verdict does, and most find it set: looking first costs a tenth."""
-        if not self._event.is_set():
-            self._event.set()
+        """Set it; whoever does that often looks at `is_set` first."""
+        self._event.set()
 
     def wait(self, timeout: float) -> bool:
         """Wait for at most `timeout` seconds; whether it is set."""
@@ -154,6 +154,8 @@ class Flusher:
         self._delay = delay
         self._work = work
         self._wanted = threading.Event()
+        #: Whether a run is planned already.
+        self.is_poked = self._wanted.is_set
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
         self._start_lock = threading.Lock()
@@ -162,9 +164,7 @@ class Flusher:
         """Ask for a run."""
         if self._thread is None:
             self._start()
-        # is_set is a plain read; set takes a lock, and most pokes come while one is waiting already.
-        if not self._wanted.is_set():
-            self._wanted.set()
+        self._wanted.set()
 
     def _start(self) -> None:
         with self._start_lock:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from rexchange.codec import encode_table
 from rexchange.protocol.call import Call, Reply, flag, number, raw
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from rexchange.codec import Table
     from rexchange.keyspace import Keys
@@ -143,27 +143,39 @@ def take(
     plan: bool = False,
     wait_ms: int = 0,
     bell: bytes = b"",
+    partial: bool = False,
 ) -> Call[list[Entry]]:
     """Take up to `window` entries, those given back first; `unseen` ones of a native read are put back before.
 
     `plan`: see to it that the reaper looks at the queues in time; for a consumer its registration has done it.
-    `wait_ms`: how long it will wait where it gets nothing. `bell`: the token of its own bell.
+    `wait_ms`: how long it will wait where it gets nothing. `bell`: the token of its own bell. `partial`: from those
+    queues alone that have a token; ALL where the others have to be looked at, too.
     """
-    args: list[Arg] = [consumer, window, int(plan), wait_ms, bell]
-    for index, (name, incarnation) in enumerate(zip(queues, incarnations, strict=True)):
+    args: list[Arg] = [consumer, window, int(plan), wait_ms, bell, int(partial)]
+    places = [index for index in range(len(queues)) if not partial or tokens[index]]
+    for index in places:
         ids = [entry.id for entry in unseen if entry.queue == index]
-        args += (name, incarnation, tokens[index] if tokens else b"", len(ids), *ids)
-    return Call("take", tuple(args), _entries)
+        args += (queues[index], incarnations[index], tokens[index] if tokens else b"", len(ids), *ids)
+
+    def decode(reply: Reply) -> list[Entry]:
+        if reply == [-1]:
+            return MORE
+        if reply == [-2]:
+            return ALL
+        rows: list[tuple[Any, ...]] = [(places[reply[i] - 1], *reply[i + 1 : i + 6]) for i in range(0, len(reply), 6)]
+        return [_entry(Entry, row) for row in rows]
+
+    return Call("take", tuple(args), decode)
 
 
+# Entry(...) is a function in Python: of all that a consumer does for a message it would be a twentieth.
+_entry = cast("Callable[[type[Entry], tuple[object, ...]], Entry]", tuple.__new__)  # pyright: ignore[reportUnknownMemberType]  # typeshed's
+_PLAIN = 4
+"""Fields, names and values, of an entry without a note."""
 MORE: list[Entry] = []
 """What `take` returns in place of entries when it passed over much that had expired: take again. Compare with `is`."""
-
-
-def _entries(reply: Reply) -> list[Entry]:
-    if reply == [-1]:
-        return MORE
-    return [Entry(reply[i] - 1, *reply[i + 1 : i + 6]) for i in range(0, len(reply), 6)]
+ALL: list[Entry] = []
+"""What a partial `take` returns when all queues have to be looked at: at one of them it matters whose turn it is."""
 
 
 def read_command(keys: Keys, consumer: str, queue: bytes, count: int, block_ms: int | None) -> list[Arg]:
@@ -187,7 +199,10 @@ def read_reply(reply: Reply, stream: bytes) -> Read:
     for key, items in reply or ():
         if key == stream:
             # The last field: where there are several, the first may be a shared body, and the others want to be judged.
-            entries = [Entry(0, entry_id, 1, fields[1], fields[3], *fields[5::2][-1:]) for entry_id, fields in items]
+            entries = [
+                _entry(Entry, (0, entry_id, 1, fields[1], fields[3], fields[-1] if len(fields) > _PLAIN else b""))
+                for entry_id, fields in items
+            ]
         elif items:
             token = items[0][0]
     return Read(entries, token)

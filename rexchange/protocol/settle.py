@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Sequence
 
     from rexchange.hooks import SettleKind
+    from rexchange.ledger import Entry
     from rexchange.protocol.call import Arg
 
 Verdict = Literal["ack", "requeue", "reject", "retry"]
-_ORDER: dict[Verdict, int] = {"ack": 0, "requeue": 1, "reject": 2, "retry": 3}
 KINDS: dict[Verdict, SettleKind] = {"ack": "ack", "requeue": "nack", "reject": "reject", "retry": "retry"}
 """What hooks are told: a requeue is a nack, a drop is a reject, whichever method asked for it."""
 
@@ -28,60 +28,65 @@ class Settled(NamedTuple):
 class Batch:
     """Verdicts of one consumer that are sent together; at most the prefetch of them, so at most 2,000."""
 
-    __slots__ = ("_ids", "tags")
+    __slots__ = ("given",)
 
     def __init__(self) -> None:
         """Start empty."""
-        self._ids: dict[int, tuple[list[bytes], list[bytes], list[bytes], list[bytes]]] = {}
-        #: The delivery tag of each entry, to name the stale ones.
-        self.tags: dict[tuple[int, bytes], int] = {}
+        #: The deliveries of each verdict: tag -> (queue index, entry id).
+        self.given: dict[Verdict, dict[int, Entry]] = {"ack": {}, "requeue": {}, "reject": {}, "retry": {}}
 
     def __len__(self) -> int:
         """Return how many verdicts there are."""
-        return len(self.tags)
+        return sum(map(len, self.given.values()))
 
-    def add(self, verdict: Verdict, settled: Iterable[tuple[int, tuple[int, bytes]]]) -> None:
+    def add(self, verdict: Verdict, settled: Iterable[tuple[int, Entry]]) -> None:
         """Add deliveries as (tag, (queue index, entry id))."""
-        column = _ORDER[verdict]
-        for tag, entry in settled:
-            queue, entry_id = entry
-            lists = self._ids.get(queue)
-            if lists is None:
-                lists = self._ids[queue] = ([], [], [], [])
-            lists[column].append(entry_id)
-            self.tags[entry] = tag
+        self.given[verdict].update(settled)
 
-    def take_out(self, entries: Container[tuple[int, bytes]]) -> Batch:
+    @property
+    def tags(self) -> dict[Entry, int]:
+        """The delivery tag of each entry, to name the stale ones."""
+        return {entry: tag for entries in self.given.values() for tag, entry in entries.items()}
+
+    def take_out(self, wanted: Container[Entry]) -> Batch:
         """Take out the verdicts on some entries, as a batch of their own."""
         taken = Batch()
-        for queue, lists in self._ids.items():
-            for verdict, column in _ORDER.items():
-                for entry_id in [entry_id for entry_id in lists[column] if (queue, entry_id) in entries]:
-                    lists[column].remove(entry_id)
-                    entry = queue, entry_id
-                    taken.add(verdict, [(self.tags.pop(entry), entry)])
+        for verdict, entries in self.given.items():
+            taken.add(verdict, [(tag, entry) for tag, entry in entries.items() if entry in wanted])
+            for tag in taken.given[verdict]:
+                del entries[tag]
         return taken
 
     def verdicts(self) -> list[tuple[Verdict, list[int]]]:
-        """Return the tags of each verdict that there is, for those who watch."""
-        found: list[tuple[Verdict, list[int]]] = []
-        for verdict, column in _ORDER.items():
-            tags = [self.tags[queue, entry_id] for queue, lists in self._ids.items() for entry_id in lists[column]]
-            if tags:
-                found.append((verdict, tags))
-        return found
+        """Return the tags of each verdict that there is, queue by queue, for those who watch."""
+        return [
+            (verdict, sorted(entries, key=lambda tag: entries[tag][0]))
+            for verdict, entries in self.given.items()
+            if entries
+        ]
 
     def ids(self, queue: int) -> list[bytes]:
         """Return the ids of one queue."""
-        acks, requeues, rejects, retries = self._ids.get(queue, ((), (), (), ()))
-        return [*acks, *requeues, *rejects, *retries]
+        return [entry_id for entries in self.given.values() for index, entry_id in entries.values() if index == queue]
+
+    def _rows(self, queue_count: int) -> Iterable[tuple[int, list[list[bytes]]]]:
+        """Return the ids of each queue, those of each verdict in a list of their own."""
+        if queue_count == 1:
+            return [(0, [[entry_id for _, entry_id in entries.values()] for entries in self.given.values()])]
+        found: dict[int, list[list[bytes]]] = {}
+        for column, entries in enumerate(self.given.values()):
+            for queue, entry_id in entries.values():
+                if queue not in found:
+                    found[queue] = [[] for _ in self.given]
+                found[queue][column].append(entry_id)
+        return sorted(found.items())
 
     def call(
         self, consumer: str, queues: Sequence[str], incarnations: Sequence[bytes], *, again: bool, rearm: bool
     ) -> Call[Settled]:
         """Return the call. `again`: it was sent before and the reply lost. `rearm`: nothing else is held."""
         args: list[Arg] = [consumer, int(again), int(rearm)]
-        for index, lists in self._ids.items():
+        for index, lists in self._rows(len(queues)):
             args += (queues[index], incarnations[index], *map(len, lists))
             for ids in lists:
                 args += ids

@@ -23,10 +23,10 @@ from redis.retry import Retry
 from rexchange import scripts
 from rexchange.errors import BrokerConnectionError, InvalidArgument
 from rexchange.server import embedded, sockets
+from rexchange.server.packing import Word
 
 Colour = Literal["sync", "async"]
 Kind = Literal["tcp", "tls", "unix", "sentinel", "sentinel_tls", "memory", "embedded"]
-Words = Iterable[bytes | str | int | float]
 
 
 class SyncConnection(Protocol):
@@ -43,7 +43,7 @@ class SyncConnection(Protocol):
         """Close; never fails."""
         ...
 
-    def pack_commands(self, commands: Iterable[Words]) -> list[bytes]:
+    def pack_commands(self, commands: Iterable[Iterable[Word]]) -> list[bytes]:
         """Encode commands for one write."""
         ...
 
@@ -67,7 +67,7 @@ class AsyncConnection(Protocol):
         """Close; with `nowait` without waiting for the transport."""
         ...
 
-    def pack_commands(self, commands: Iterable[Words]) -> list[bytes]:
+    def pack_commands(self, commands: Iterable[Iterable[Word]]) -> list[bytes]:
         """Encode commands for one write."""
         ...
 

@@ -8,7 +8,7 @@ socket (sync) or the transport (asyncio). That saves half of a round trip in syn
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, Protocol, cast
 
 import hiredis
@@ -16,7 +16,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import InvalidResponse, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from rexchange.server.endpoint import AsyncConnection, SyncConnection, Words
+from rexchange.server.endpoint import AsyncConnection, SyncConnection
+from rexchange.server.packing import Word, pack_commands
 
 _MORE = object()
 """What a hiredis reader returns when a reply is not there yet."""
@@ -32,11 +33,11 @@ class SyncPipe(Protocol):
         """Whether it is known to be of no use any more, so that nothing need be tried on it."""
         ...
 
-    def pack(self, commands: Sequence[Words]) -> Any:
-        """Encode commands for `roundtrip`."""
+    def pack(self, commands: Iterable[Iterable[Word]]) -> bytes:
+        """Encode commands in one piece, for `roundtrip`."""
         ...
 
-    def roundtrip(self, packed: Any, count: int) -> list[Any]:
+    def roundtrip(self, packed: bytes, count: int) -> list[Any]:
         """Write, and return so many replies; an error reply is one of them, as an exception of redis-py."""
         ...
 
@@ -49,11 +50,11 @@ class AsyncPipe(Protocol):
         """Whether the server has closed the connection meanwhile."""
         ...
 
-    def pack(self, commands: Sequence[Words]) -> Any:
-        """Encode commands for `roundtrip`."""
+    def pack(self, commands: Iterable[Iterable[Word]]) -> bytes:
+        """Encode commands in one piece, for `roundtrip`."""
         ...
 
-    async def roundtrip(self, packed: Any, count: int) -> list[Any]:
+    async def roundtrip(self, packed: bytes, count: int) -> list[Any]:
         """Write, and return so many replies."""
         ...
 
@@ -74,26 +75,12 @@ def _reader(connection: Any) -> Any:
     return hiredis.Reader(protocolError=InvalidResponse, replyError=errors, notEnoughData=_MORE)
 
 
-def _pack(command: Words) -> bytes:
-    packed: bytes = cast("Any", hiredis).pack_command(tuple(command))  # its stub knows tuples of one
-    return packed
-
-
-class _Packing:
-    """How commands are written."""
-
-    __slots__ = ()
-
-    def pack(self, commands: Sequence[Words]) -> bytes:
-        """Encode them in one piece."""
-        return _pack(commands[0]) if len(commands) == 1 else b"".join([_pack(command) for command in commands])
-
-
-class _Socket(_Packing):
+class _Socket:
     """A blocking socket, plain or TLS, whose timeout is the connection's."""
 
     __slots__ = ("_buffer", "_reader", "_socket")
     closed = False  # a blocking socket tells only who reads
+    pack = staticmethod(pack_commands)
 
     def __init__(self, connection: SyncConnection) -> None:
         self._socket: Any = cast("Any", connection)._sock  # noqa: SLF001 - redis-py has no public way to it
@@ -119,8 +106,10 @@ class _Socket(_Packing):
         return reply
 
 
-class _Transport(_Packing, asyncio.Protocol):
+class _Transport(asyncio.Protocol):
     """An asyncio transport, taken over from the stream reader that redis-py shook hands with."""
+
+    pack = staticmethod(pack_commands)
 
     def __init__(self, connection: AsyncConnection, transport: Any) -> None:
         self._connection: Any = connection
@@ -236,17 +225,14 @@ class Plain:
 
     __slots__ = ("_connection",)
     closed = False
+    pack = staticmethod(pack_commands)
 
     def __init__(self, connection: SyncConnection) -> None:
         self._connection = connection
 
-    def pack(self, commands: Iterable[Words]) -> list[bytes]:
-        """Encode them."""
-        return self._connection.pack_commands(commands)
-
-    def roundtrip(self, packed: list[bytes], count: int) -> list[Any]:
+    def roundtrip(self, packed: bytes, count: int) -> list[Any]:
         """Write, and read so many replies."""
-        self._connection.send_packed_command(packed, check_health=False)
+        self._connection.send_packed_command([packed], check_health=False)
         return [self._reply() for _ in range(count)]
 
     def _reply(self) -> Any:
@@ -261,19 +247,16 @@ class AsyncPlain:
 
     __slots__ = ("_connection",)
     closed = False
+    pack = staticmethod(pack_commands)
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    def pack(self, commands: Iterable[Words]) -> list[bytes]:
-        """Encode them."""
-        return self._connection.pack_commands(commands)
-
-    async def roundtrip(self, packed: list[bytes], count: int) -> list[Any]:
+    async def roundtrip(self, packed: bytes, count: int) -> list[Any]:
         """Write, and read so many replies."""
         task = asyncio.current_task()
         cancels = 0 if task is None else task.cancelling()
-        await self._connection.send_packed_command(packed, check_health=False)
+        await self._connection.send_packed_command([packed], check_health=False)
         if task is not None and task.cancelling() > cancels:
             # Up to Python 3.11 `asyncio.wait_for`, with which redis-py writes, swallows a cancellation that comes in
             # the moment when the write is done: a cancelled consumer would go on for ever.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import pytest
 
@@ -42,5 +43,31 @@ def test_a_child_can_not_use_its_parents_consumer(embedded_url: str, vhost: str,
             told = in_child(uses[use])
 
             assert told == "None" if use == "close" else told.startswith(ConsumerCancelled.__name__), told
+            first.ack(wait=True)
+            assert [delivery.body for delivery in consumer] == [b"1", b"2"]
+
+
+@pytest.mark.parametrize("use", ["next", "ack"])
+def test_nor_when_the_child_has_a_session_of_its_own(embedded_url: str, vhost: str, use: str) -> None:
+    with Broker(embedded_url, vhost=vhost) as broker:
+        broker.declare_queue("q")
+        broker.declare_queue("other")
+        for number in range(3):
+            broker.publish(b"%d" % number, routing_key="q")
+        with broker.consume("q", auto_ack=False, timeout=0) as consumer:
+            first = next(consumer)
+
+            uses: dict[str, Callable[[], object]] = {"next": lambda: next(consumer), "ack": first.ack}
+
+            def work() -> None:
+                broker.get("other")  # opens a session
+                try:
+                    uses[use]()
+                finally:
+                    broker.close()
+
+            told = in_child(work)
+
+            assert told.startswith(ConsumerCancelled.__name__), told
             first.ack(wait=True)
             assert [delivery.body for delivery in consumer] == [b"1", b"2"]

@@ -142,7 +142,7 @@ class _Pipe:
         if refusal is not None:
             raise refusal
         packed = self._inner.pack(commands)
-        self._rule = self._faults.hit(packed if isinstance(packed, bytes) else b"".join(packed))
+        self._rule = self._faults.hit(packed)
         return packed
 
     def roundtrip(self, packed: Any, count: int) -> Any:
@@ -155,11 +155,7 @@ class _Pipe:
             replies = list(rule.lie) if isinstance(rule.lie, list) else [rule.lie] * count
             return _value(replies) if is_async else replies
         replies = self._inner.roundtrip(packed, count)
-        if is_async:
-            return _later(replies, rule)
-        if rule is not None:
-            rule.strike()
-        return replies
+        return _later(replies, rule) if is_async else _struck(replies, rule)
 
 
 async def _value(value: Any) -> Any:
@@ -167,11 +163,15 @@ async def _value(value: Any) -> Any:
     return value
 
 
-async def _later(reply: Awaitable[Any], rule: Rule | None) -> Any:
-    value = await reply
-    if rule is not None:
+async def _later(replies: Awaitable[list[Any]], rule: Rule | None) -> list[Any]:
+    return _struck(await replies, rule)
+
+
+def _struck(replies: list[Any], rule: Rule | None) -> list[Any]:
+    """Let the fault happen, unless the server did not do it (NOSCRIPT)."""
+    if rule is not None and not any(isinstance(reply, ResponseError) for reply in replies):
         rule.strike()
-    return value
+    return replies
 
 
 def _cut() -> None:

@@ -143,6 +143,8 @@ def test_memory_does_not_grow_with_what_was_settled() -> None:
         ledger.settle(ledger.add(0, b"%d-0" % number))
     assert not ledger._entries
     assert not ledger._tags
+    ledger.add_many(0, [b"1-0"], fresh=True)
+    assert ledger._tags is None  # nobody has asked
     assert not ledger._stale
 
 
@@ -175,6 +177,21 @@ class AgainstAList(RuleBasedStateMachine):
             self.note((queue, entry_id))
         tags = self.ledger.add_many(queue, ids)
         assert tags == range(len(self.rows) - len(ids) + 1, len(self.rows) + 1)
+
+    @rule(queue=st.integers(0, 1), count=st.integers(0, 3))
+    def add_fresh(self, queue: int, count: int) -> None:
+        first = len(self.rows)
+        ids = [b"fresh %d" % number for number in range(first, first + count)]
+        for entry_id in ids:
+            self.note((queue, entry_id))
+        assert self.ledger.add_many(queue, ids, fresh=True) == range(first + 1, first + count + 1)
+
+    @rule(back=st.integers(1, 8))
+    def again(self, back: int) -> None:
+        if len(self.rows) >= back:
+            entry = self.rows[-back][0]
+            self.note(entry)
+            assert self.ledger.add(*entry) == len(self.rows)
 
     @rule(queue=st.integers(0, 1), number=st.integers(0, 5))
     def lose(self, queue: int, number: int) -> None:
@@ -224,6 +241,20 @@ def test_it_tells_what_is_outstanding() -> None:
     assert (ledger.holds(tag), ledger.has((0, b"1-0"))) == (True, True)
     ledger.settle(tag)
     assert (ledger.holds(tag), ledger.has((0, b"1-0"))) == (False, False)
+
+
+def test_what_was_never_handed_out_before_is_known_by_its_entry_too() -> None:
+    ledger = Ledger()
+    ledger.add(0, b"1-0")
+    assert ledger.add_many(0, [b"2-0", b"3-0"], fresh=True) == range(2, 4)
+    assert ledger.has((0, b"2-0"))
+    assert ledger.lose(0, b"3-0") == 3
+    assert ledger.add_many(0, [b"1-0", b"2-0"]) == range(4, 6)
+    for tag in (1, 2, 3):
+        with pytest.raises(StaleDelivery):
+            ledger.settle(tag)
+    assert ledger.settle(0, multiple=True) == [(4, (0, b"1-0")), (5, (0, b"2-0"))]
+    assert not ledger.has((0, b"2-0"))
 
 
 # --- where the reader of a stream is

@@ -53,7 +53,7 @@ def test_restore() -> None:
 def test_take_puts_unseen_entries_back_in_their_own_queue() -> None:
     unseen = [Entry(1, b"1-0", 1, b"", b""), Entry(0, b"2-0", 1, b"", b""), Entry(1, b"3-0", 1, b"", b"")]
     call = consume.take("c", 5, ["a", "b"], [b"g1", b"g2"], tokens=[b"", b"7-0"], unseen=unseen)
-    assert call.args == ("c", 5, 0, 0, b"", "a", b"g1", b"", 1, b"2-0", "b", b"g2", b"7-0", 2, b"1-0", b"3-0")
+    assert call.args == ("c", 5, 0, 0, b"", 0, "a", b"g1", b"", 1, b"2-0", "b", b"g2", b"7-0", 2, b"1-0", b"3-0")
 
 
 def test_a_take_brings_entries_of_several_queues() -> None:
@@ -63,6 +63,18 @@ def test_a_take_brings_entries_of_several_queues() -> None:
         Entry(queue=1, id=b"1-0", times=3, envelope=b"e1", body=b"b1", note=b"1700"),
         Entry(queue=0, id=b"2-0", times=1, envelope=b"e2", body=b"b2"),
     ]
+
+
+def test_a_partial_take_names_the_queues_with_a_token_and_still_knows_them() -> None:
+    tokens = [b"", b"7-0", b"", b"8-0"]
+    call = consume.take("c", 5, ["a", "b", "c", "d"], [b"1", b"2", b"3", b"4"], tokens=tokens, partial=True)
+    assert call.args == ("c", 5, 0, 0, b"", 1, "b", b"2", b"7-0", 0, "d", b"4", b"8-0", 0)
+    assert call.decode([2, b"1-0", 1, b"e", b"b", b""]) == [
+        Entry(queue=3, id=b"1-0", times=1, envelope=b"e", body=b"b")
+    ]
+    assert call.decode([]) == []
+    assert call.decode([-1]) is consume.MORE
+    assert call.decode([-2]) is consume.ALL
 
 
 # --- native reads

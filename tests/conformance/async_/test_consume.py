@@ -120,6 +120,28 @@ async def test_a_consumer_of_several_queues_is_woken_by_each(broker: AsyncBroker
             assert (await waiting.result()).queue == name
 
 
+async def test_what_a_consumer_of_several_queues_had_no_room_for_comes_later(broker: AsyncBroker) -> None:
+    """Having found all empty it looks only where it is called, and must be called again for the rest."""
+    names = ("one", "two", "three")
+    for name in names:
+        await broker.declare_queue(name)
+    async with broker.consume(names, auto_ack=False, prefetch=2) as consumer:
+        assert await consumer.next(timeout=0) is None
+        for _ in range(2):
+            messages = [Message(b"%d" % number, routing_key=name) for number in range(4) for name in names[:2]]
+            await broker.publish_many(messages)
+            found: dict[str, list[bytes]] = {}
+            for _ in messages:
+                delivery = await consumer.next(timeout=10)
+                assert delivery is not None
+                found.setdefault(delivery.queue, []).append(delivery.body)
+                await delivery.ack()
+            assert found == {name: [b"0", b"1", b"2", b"3"] for name in names[:2]}
+            assert await consumer.next(timeout=0) is None
+        await broker.publish(b"", routing_key="three")
+        assert await consumer.next(timeout=0) is not None, "what is there is taken without waiting"
+
+
 async def test_a_queue_named_twice_is_consumed_once(broker: AsyncBroker) -> None:
     queue = await broker.declare_queue("q")
 

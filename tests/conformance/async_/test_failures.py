@@ -142,8 +142,10 @@ async def test_an_interrupted_publish_tells_its_neighbours(broker: AsyncBroker) 
         with pytest.raises((INTERRUPTION, BrokerConnectionError)) as caught:
             await each.result()
         raised.append(caught.value)
-    assert {type(error) for error in raised} == {INTERRUPTION, BrokerConnectionError}
-    assert [error.outcome for error in raised if isinstance(error, BrokerConnectionError)] == ["unknown"]
+    # In asyncio it hits the task that sends for both; among threads it is the one who sent that was interrupted.
+    outcomes = [error.outcome for error in raised if isinstance(error, BrokerConnectionError)]
+    assert set(outcomes) == {"unknown"}
+    assert len(outcomes) >= 1
     assert await bodies(broker) == [b"1", b"1"]
 
 

@@ -217,7 +217,7 @@ async def test_multiple_settles_more_than_lua_unpacks_at_once(broker: AsyncBroke
     getter = broker._getters["q"]
     holder = getter._holder
     entries = await broker._link.run(take(holder.name, count, ["q"], holder.incarnations))
-    last = holder.add(0, [entry.id for entry in entries])[-1]
+    last = holder.add(entries)[-1]
 
     await getter.settle(last, verdict, multiple=True, wait=True)
 

@@ -6,7 +6,9 @@ import pytest
 
 from rexchange import AsyncBroker, Message
 from rexchange.errors import AccessRefused, NotFound, Unroutable
+from rexchange.keyspace import Keys
 from rexchange.testing import async_assert_routed, async_messages
+from tests.support.servers import Bare
 
 
 async def queues(broker: AsyncBroker, *names: str) -> None:
@@ -239,3 +241,19 @@ async def test_a_dry_run_publishes_nothing(broker: AsyncBroker) -> None:
     assert await broker.route("", "q") == ["q"]
 
     assert await async_messages(broker, "q") == []
+
+
+@pytest.mark.parametrize("type", ["direct", "topic", "headers"])
+async def test_what_routing_searches_is_a_hash_table(
+    broker: AsyncBroker, ask: Bare, keys: Keys, url: str, type: str
+) -> None:
+    """A short hash would be a list that is read from its beginning, for each field that is asked for."""
+    await queues(broker, "q")
+    await broker.declare_exchange("e", type)
+    await broker.bind("q", "e", "k")
+    assert await broker.publish(b"", exchange="e", routing_key="k") == 1
+
+    for searched in [keys.routes(b"e")] + [keys.cache] * (type == "topic"):
+        assert max(map(len, ask("HKEYS", searched))) > 64
+        if not url.startswith("memory:"):  # it has no OBJECT ENCODING
+            assert ask("OBJECT", "ENCODING", searched) == b"hashtable"

@@ -96,3 +96,33 @@ async def test_messages_of_one_group_are_matched_by_their_own_headers(broker: As
     counts = await broker.publish_many([Message(b"", exchange="amq.match", headers={"a": n % 2}) for n in range(5)])
 
     assert counts == [0, 1, 0, 1, 0]
+
+
+async def test_bindings_that_go_with_either_end_are_found_no_more(broker: AsyncBroker) -> None:
+    """They are filed by their tests, and must be taken from each place."""
+    await broker.declare_exchange("none", "fanout")
+    await broker.declare_exchange("h", "headers", alternate_exchange="none")
+    arguments: list[Table] = [{"a": 1, "b": 2}, {"x-match": "any", "a": 1, "c": None}, {}, {"b": 2, "a": 1, "c": None}]
+    for name in ("stays", "goes", "lost"):
+        await broker.declare_queue(name)
+        for each in arguments[: 2 if name == "stays" else None]:
+            await broker.bind(name, "h", arguments=each)
+    await broker.bind("lost", "none")
+    way = await broker.declare_exchange("way", "fanout")
+    await broker.bind(way, "h", arguments=arguments[3])
+    await broker.bind("goes", "way")
+    full: Table = {"a": 1, "b": 2, "c": 3}
+    assert await broker.route("h", headers=full) == ["goes", "lost", "stays"]
+
+    await broker.delete_queue("goes")
+    for each in arguments:
+        await broker.unbind("lost", "h", arguments=each)
+    await broker.delete_exchange("way")
+
+    assert await broker.route("h", headers=full) == ["stays"]
+    assert await broker.route("h", headers={"b": 2}) == ["lost"], "the alternate exchange: nothing matched"
+    await broker.delete_queue("stays")
+    assert await broker.route("h", headers=full) == ["lost"]
+    await broker.delete_exchange("h")
+    await broker.declare_exchange("h", "headers")
+    assert await broker.route("h", headers=full) == []

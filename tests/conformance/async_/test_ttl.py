@@ -182,6 +182,22 @@ async def test_a_consumer_of_several_queues_is_not_shown_what_has_expired(broker
         assert [delivery.body async for delivery in consumer] == [b"stays"]
 
 
+async def test_behind_many_that_have_expired_a_consumer_of_several_queues_gets_all(broker: AsyncBroker) -> None:
+    """More than one call passes over; the first takes the token that told of them."""
+    await broker.declare_queue("q")
+    await broker.declare_queue("other")
+    async with broker.consume(["q", "other"], auto_ack=False, prefetch=1) as consumer:
+        assert await consumer.next(timeout=0) is None
+        await broker.publish_many([Message(b"", routing_key="q", expiration="20")] * 150)
+        await broker.publish_many([Message(b"%d" % number, routing_key="q") for number in range(3)])
+        await past(30)
+        for number in range(3):
+            delivery = await consumer.next(timeout=10)
+            assert delivery is not None
+            assert delivery.body == b"%d" % number
+            await delivery.ack()
+
+
 async def test_counts_do_not_show_what_has_expired_where_nobody_runs_the_reaper(broker: AsyncBroker) -> None:
     await broker.declare_queue("q", message_ttl=SHORT)
     await broker.publish_many([Message(b"", routing_key="q")] * 3)

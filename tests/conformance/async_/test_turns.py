@@ -592,3 +592,19 @@ async def test_exclusive_is_a_bool(broker: AsyncBroker, queue: str, exclusive: A
 
     assert await async_messages(broker, queue) == []
     assert await broker.consumers() == []
+
+
+async def test_a_consumer_of_several_queues_learns_that_turns_have_come_to_matter(connect: Connect) -> None:
+    """It waits to be called, and nobody calls one who has not asked."""
+    broker = await connect(block=timedelta(milliseconds=50))
+    await broker.declare_queue("q")
+    await broker.declare_queue("other")
+    async with broker.consume(["q", "other"], auto_ack=False) as low:
+        assert await low.next(timeout=0.1) is None
+        async with broker.consume("q", auto_ack=False, prefetch=1, priority=5) as high:
+            waiting = Background(lambda: first(high))
+            await async_wait_until(lambda: is_waiting(high))
+            await broker.publish_many(numbered(3))
+
+            assert (await waiting.result()).body == b"0"
+            assert [(await first(low)).body, (await first(low)).body] == [b"1", b"2"]

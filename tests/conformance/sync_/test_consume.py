@@ -121,6 +121,28 @@ def test_a_consumer_of_several_queues_is_woken_by_each(broker: Broker) -> None:
             assert (waiting.result()).queue == name
 
 
+def test_what_a_consumer_of_several_queues_had_no_room_for_comes_later(broker: Broker) -> None:
+    """Having found all empty it looks only where it is called, and must be called again for the rest."""
+    names = ("one", "two", "three")
+    for name in names:
+        broker.declare_queue(name)
+    with broker.consume(names, auto_ack=False, prefetch=2) as consumer:
+        assert consumer.next(timeout=0) is None
+        for _ in range(2):
+            messages = [Message(b"%d" % number, routing_key=name) for number in range(4) for name in names[:2]]
+            broker.publish_many(messages)
+            found: dict[str, list[bytes]] = {}
+            for _ in messages:
+                delivery = consumer.next(timeout=10)
+                assert delivery is not None
+                found.setdefault(delivery.queue, []).append(delivery.body)
+                delivery.ack()
+            assert found == {name: [b"0", b"1", b"2", b"3"] for name in names[:2]}
+            assert consumer.next(timeout=0) is None
+        broker.publish(b"", routing_key="three")
+        assert consumer.next(timeout=0) is not None, "what is there is taken without waiting"
+
+
 def test_a_queue_named_twice_is_consumed_once(broker: Broker) -> None:
     queue = broker.declare_queue("q")
 

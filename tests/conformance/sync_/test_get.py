@@ -216,7 +216,7 @@ def test_multiple_settles_more_than_lua_unpacks_at_once(broker: Broker, verdict:
     getter = broker._getters["q"]
     holder = getter._holder
     entries = broker._link.run(take(holder.name, count, ["q"], holder.incarnations))
-    last = holder.add(0, [entry.id for entry in entries])[-1]
+    last = holder.add(entries)[-1]
 
     getter.settle(last, verdict, multiple=True, wait=True)
 

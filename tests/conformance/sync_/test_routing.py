@@ -7,7 +7,9 @@ import pytest
 
 from rexchange import Broker, Message
 from rexchange.errors import AccessRefused, NotFound, Unroutable
+from rexchange.keyspace import Keys
 from rexchange.testing import assert_routed, messages
+from tests.support.servers import Bare
 
 
 def queues(broker: Broker, *names: str) -> None:
@@ -240,3 +242,17 @@ def test_a_dry_run_publishes_nothing(broker: Broker) -> None:
     assert broker.route("", "q") == ["q"]
 
     assert messages(broker, "q") == []
+
+
+@pytest.mark.parametrize("type", ["direct", "topic", "headers"])
+def test_what_routing_searches_is_a_hash_table(broker: Broker, ask: Bare, keys: Keys, url: str, type: str) -> None:
+    """A short hash would be a list that is read from its beginning, for each field that is asked for."""
+    queues(broker, "q")
+    broker.declare_exchange("e", type)
+    broker.bind("q", "e", "k")
+    assert broker.publish(b"", exchange="e", routing_key="k") == 1
+
+    for searched in [keys.routes(b"e")] + [keys.cache] * (type == "topic"):
+        assert max(map(len, ask("HKEYS", searched))) > 64
+        if not url.startswith("memory:"):  # it has no OBJECT ENCODING
+            assert ask("OBJECT", "ENCODING", searched) == b"hashtable"

@@ -95,3 +95,33 @@ def test_messages_of_one_group_are_matched_by_their_own_headers(broker: Broker) 
     counts = broker.publish_many([Message(b"", exchange="amq.match", headers={"a": n % 2}) for n in range(5)])
 
     assert counts == [0, 1, 0, 1, 0]
+
+
+def test_bindings_that_go_with_either_end_are_found_no_more(broker: Broker) -> None:
+    """They are filed by their tests, and must be taken from each place."""
+    broker.declare_exchange("none", "fanout")
+    broker.declare_exchange("h", "headers", alternate_exchange="none")
+    arguments: list[Table] = [{"a": 1, "b": 2}, {"x-match": "any", "a": 1, "c": None}, {}, {"b": 2, "a": 1, "c": None}]
+    for name in ("stays", "goes", "lost"):
+        broker.declare_queue(name)
+        for each in arguments[: 2 if name == "stays" else None]:
+            broker.bind(name, "h", arguments=each)
+    broker.bind("lost", "none")
+    way = broker.declare_exchange("way", "fanout")
+    broker.bind(way, "h", arguments=arguments[3])
+    broker.bind("goes", "way")
+    full: Table = {"a": 1, "b": 2, "c": 3}
+    assert broker.route("h", headers=full) == ["goes", "lost", "stays"]
+
+    broker.delete_queue("goes")
+    for each in arguments:
+        broker.unbind("lost", "h", arguments=each)
+    broker.delete_exchange("way")
+
+    assert broker.route("h", headers=full) == ["stays"]
+    assert broker.route("h", headers={"b": 2}) == ["lost"], "the alternate exchange: nothing matched"
+    broker.delete_queue("stays")
+    assert broker.route("h", headers=full) == ["lost"]
+    broker.delete_exchange("h")
+    broker.declare_exchange("h", "headers")
+    assert broker.route("h", headers=full) == []

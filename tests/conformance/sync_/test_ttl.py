@@ -181,6 +181,22 @@ def test_a_consumer_of_several_queues_is_not_shown_what_has_expired(broker: Brok
         assert [delivery.body for delivery in consumer] == [b"stays"]
 
 
+def test_behind_many_that_have_expired_a_consumer_of_several_queues_gets_all(broker: Broker) -> None:
+    """More than one call passes over; the first takes the token that told of them."""
+    broker.declare_queue("q")
+    broker.declare_queue("other")
+    with broker.consume(["q", "other"], auto_ack=False, prefetch=1) as consumer:
+        assert consumer.next(timeout=0) is None
+        broker.publish_many([Message(b"", routing_key="q", expiration="20")] * 150)
+        broker.publish_many([Message(b"%d" % number, routing_key="q") for number in range(3)])
+        past(30)
+        for number in range(3):
+            delivery = consumer.next(timeout=10)
+            assert delivery is not None
+            assert delivery.body == b"%d" % number
+            delivery.ack()
+
+
 def test_counts_do_not_show_what_has_expired_where_nobody_runs_the_reaper(broker: Broker) -> None:
     broker.declare_queue("q", message_ttl=SHORT)
     broker.publish_many([Message(b"", routing_key="q")] * 3)

@@ -593,3 +593,19 @@ def test_exclusive_is_a_bool(broker: Broker, queue: str, exclusive: Any) -> None
 
     assert messages(broker, queue) == []
     assert broker.consumers() == []
+
+
+def test_a_consumer_of_several_queues_learns_that_turns_have_come_to_matter(connect: Connect) -> None:
+    """It waits to be called, and nobody calls one who has not asked."""
+    broker = connect(block=timedelta(milliseconds=50))
+    broker.declare_queue("q")
+    broker.declare_queue("other")
+    with broker.consume(["q", "other"], auto_ack=False) as low:
+        assert low.next(timeout=0.1) is None
+        with broker.consume("q", auto_ack=False, prefetch=1, priority=5) as high:
+            waiting = Background(lambda: first(high))
+            wait_until(lambda: is_waiting(high))
+            broker.publish_many(numbered(3))
+
+            assert (waiting.result()).body == b"0"
+            assert [(first(low)).body, (first(low)).body] == [b"1", b"2"]
