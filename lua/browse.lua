@@ -37,7 +37,15 @@ for _, item in ipairs(items) do
   end
   local at, fields = #reply, item.entry[2]
   reply[at + 1], reply[at + 2], reply[at + 3], reply[at + 4] = item.entry[1], item.state, item.owner or "", item.idle_ms
-  reply[at + 5], reply[at + 6], reply[at + 7], reply[at + 8] = item.count, item.expires or "", fields[2], fields[4]
+  local body = fields[4]
+  if fields[5] == "s" then
+    local bodies = require("lib.bodies")
+    body = bodies.text(prefix, bodies.of(fields))
+    if not body then
+      return redis.error_reply(bodies.lost(name, item.entry[1]))
+    end
+  end
+  reply[at + 5], reply[at + 6], reply[at + 7], reply[at + 8] = item.count, item.expires or "", fields[2], body
 end
 reply[2] = holders
 return reply

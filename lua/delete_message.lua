@@ -39,7 +39,7 @@ end
 if item.state == "ready" then
   require("lib.ready").remove(prefix, name, look.traits, item.entry, item.owner ~= nil)
 elseif item.state == "waiting" then
-  require("lib.departure").leave(look.key, item.entry, 1, 1)
+  require("lib.departure").leave(prefix, name, item.entry, 1, 1)
   redis.call("ZREM", prefix .. "retries:" .. name, id)
   require("lib.retries").plan(prefix, name)
 elseif force ~= "1" then
@@ -47,7 +47,7 @@ elseif force ~= "1" then
   return { item.owner, record, item.idle_ms, item.count }
 else
   redis.call("HDEL", prefix .. "fences", item.owner) -- from here on its acks are checked: that of this message comes too late
-  require("lib.departure").leave(look.key, item.entry, 1, 1)
+  require("lib.departure").leave(prefix, name, item.entry, 1, 1)
 end
 lanes.keep(prefix, lane, number, token, look.now_ms, "1")
 return "1"

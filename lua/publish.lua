@@ -5,12 +5,13 @@
 -- ARGV[3] number     of the call on its lane, growing
 -- ARGV[4] token      random, the same on a retry
 -- ARGV[5..]          per group: count of runs (negative: it is refused whole where a queue is full); per run: exchange, routing key,
---                    canonical headers table (before it, where there is any, "!" and the netstring of options: lib/options.lua),
+--                    canonical headers table (before it, where there is any, "!" and the netstring of options: lib/options.lua; before
+--                    all that, where its one message's body is stored already, "@" and the netstring of its number: lib/bodies.lua),
 --                    count (negative: mandatory), then envelope and body of each message
 -- Returns one text a group, joined by ";": "=n" every message reached n queues; "+n,n…" each; "*…,…" their fates, where some wait
 --         or came before (lib/running.lua); "!i,i…" unroutable mandatory ones, nothing of the group was written;
 --         "-" netstring: refused; "~" netstring: what full queues refused (lib/counts.lua).
---         PRODUCER_CLASH when the lane was used by somebody else.
+--         PRODUCER_CLASH when the lane was used by somebody else. BODY_GONE when a body that was stored is not there: nothing was done.
 local vhost_key, vhost_id, lane, number, token = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local head = redis.call("HMGET", vhost_key, "id", "limit", "keyed")
 if head[1] ~= vhost_id then
@@ -45,7 +46,10 @@ while at <= size do
   end
 end
 
-local targets, streams = plan.targets, plan.streams
+if plan.is_missing then
+  return require("lib.refuse").reply("BODY_GONE", "lane", lane, "a body that was stored before is not there; nothing was done")
+end
+local targets, streams, large = plan.targets, plan.streams, planning.LARGE
 
 --- Whether any of the queues has a field that matters in a hash by queue; `found(name)` is called for each that has one.
 local function marked(hash, found)
@@ -67,9 +71,14 @@ local featured = marked("traits") or head[3]
 local entry, state
 
 local function append(queues, first, count)
+  local reached = #queues
   for message = first, first + 2 * count - 2, 2 do
-    for q = 1, #queues do
-      entry = call("XADD", streams[queues[q]], "*", "m", message_args[message], "b", message_args[message + 1])
+    if reached > 1 and #message_args[message + 1] >= large then
+      entry = require("lib.bodies").append(prefix, queues, message_args[message], message_args[message + 1])
+    else
+      for q = 1, reached do
+        entry = call("XADD", streams[queues[q]], "*", "m", message_args[message], "b", message_args[message + 1])
+      end
     end
   end
 end

@@ -13,14 +13,15 @@ if redis.call("HGET", vhost_key, "id") ~= vhost_id then
 end
 local prefix = string.sub(vhost_key, 1, -6)
 local departure = require("lib.departure")
--- A fence speaks for what is held (of another value: some of it may be traced). What is sent again may have been settled by the
--- first try, and be another's by now.
-local fenced = again ~= "1" and redis.call("HGET", prefix .. "fences", consumer) == "1"
+-- A fence speaks for what is held ("s": some of it may share a large body; of another value: some of it may be traced). What is
+-- sent again may have been settled by the first try, and be another's by now.
+local fence = again ~= "1" and redis.call("HGET", prefix .. "fences", consumer)
 -- What nearly all batches are, before anything rare is so much as defined: acks alone, of one queue.
-if fenced and #ARGV == 10 + ARGV[7] then
-  departure.leave(prefix .. "stream:" .. ARGV[5], ARGV, 11, #ARGV)
+if fence == "1" and #ARGV == 10 + ARGV[7] then
+  departure.leave_whole(prefix .. "stream:" .. ARGV[5], ARGV, 11, #ARGV)
   return {}
 end
+local fenced = fence == "1" or fence == "s"
 local traced = not fenced and redis.call("EXISTS", prefix .. "traced") == 1
 local stale, gone = {}, {}
 
@@ -34,13 +35,21 @@ local function requeue(name, ids)
   end
 end
 
+local function leave(name, ids, first, last)
+  if fence == "1" then
+    departure.leave_whole(prefix .. "stream:" .. name, ids, first, last)
+  else
+    departure.leave(prefix, name, ids, first, last)
+  end
+end
+
 local function reject(name, ids, first, last)
   if first > last then
     return
   elseif redis.call("HEXISTS", prefix .. "traits", name) == 1 then
     require("lib.rejects").leave(prefix, name, ids, first, last)
   else
-    departure.leave(prefix .. "stream:" .. name, ids, first, last)
+    leave(name, ids, first, last)
   end
 end
 
@@ -55,7 +64,7 @@ local function settle_checked(name, first, counts)
       require("lib.trace").entries(prefix, name, own, KINDS[i])
     end
     if i == 1 and #own > 0 then
-      departure.leave(stream_key, own, 1, #own)
+      leave(name, own, 1, #own)
     elseif i == 2 then
       requeue(name, own)
     elseif i == 3 then
@@ -87,9 +96,8 @@ while at <= #ARGV do
       gone[#gone + 1] = name
     end
   else
-    local stream_key = prefix .. "stream:" .. name
     if acks > 0 then
-      departure.leave(stream_key, ARGV, first, first + acks - 1)
+      leave(name, ARGV, first, first + acks - 1)
     end
     if requeues > 0 then
       requeue(name, { unpack(ARGV, first + acks, first + acks + requeues - 1) })
@@ -100,7 +108,7 @@ while at <= #ARGV do
     end
   end
 end
-if rearm == "1" and not fenced and #gone == 0 and redis.call("HEXISTS", prefix .. "consumers", consumer) == 1 then
+if rearm == "1" and fence ~= "1" and #gone == 0 and redis.call("HEXISTS", prefix .. "consumers", consumer) == 1 then
   redis.call("HDEL", prefix .. "fences", "")
   redis.call("HSET", prefix .. "fences", consumer, require("lib.traces").fence(prefix, consumer))
 end

@@ -8,8 +8,10 @@
 -- ARGV[6] bell       the id of its bell's token, or empty
 -- ARGV[7] partial    1: only queues with a token are named, since all the others were empty and post one when they are not
 -- ARGV[8..]          per queue: name, incarnation, wake token's id or empty, count of entries read and not shown, those ids
--- Returns for each entry: index of its queue, id, delivery count, envelope, body, when it expires (ms, or empty).
+-- Returns for each entry: index of its queue, id, delivery count, envelope, body, when it expires (ms, or empty); where the body is
+--         shared (lib/bodies.lua) that is empty, and "<number>:<size> " stands before when it expires.
 --         Only -1: nothing yet, since much had expired; call again. Only -2, to a partial call: nothing was done; name all queues.
+--         TOPOLOGY_LOST when the body of one is gone: nothing was taken.
 --         NOT_FOUND when a queue is gone; SESSION_GONE when the consumer has to register anew.
 local vhost_key, vhost_id, consumer, window, plan, wait_ms, bell, partial =
   KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7]
@@ -75,4 +77,10 @@ if known.kind == "g" then
   library.used(prefix, queues[1].name, arrivals.queue(state, queues[1].name).traits)
 end
 arrivals.finish(state)
+if state.lost then
+  for i = 1, #taken, 6 do
+    returns.put_back(prefix, queues[taken[i]].name, { taken[i + 1] }, { taken[i + 2] })
+  end
+  return redis.error_reply(state.lost)
+end
 return #taken == 0 and state.more and { -1 } or taken

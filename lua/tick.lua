@@ -61,12 +61,13 @@ local routed = require("lib.later").release(prefix, now_ms, math.max(budget - us
 if redis.call("EXISTS", prefix .. "fading") == 1 then
   require("lib.fates").sweep(prefix, now_ms)
 end
+local digging = redis.call("EXISTS", prefix .. "graves") == 1 and require("lib.graves").dig(prefix)
 local swept = require("lib.lanes").sweep(prefix, vhost_key, now_ms)
 
-local next_ms = -1
+local next_ms = digging and 0 or -1
 if head[2] then
   local untrace_ms = require("lib.traces").settle(prefix, now_ms)
-  next_ms = untrace_ms and math.max(0, untrace_ms - now_ms) or -1
+  next_ms = digging and 0 or untrace_ms and math.max(0, untrace_ms - now_ms) or -1
 end
 for _, key in ipairs({ sessions_key, due_key, prefix .. "retrying", prefix .. "later" }) do
   local first = redis.call("ZRANGE", key, 0, 0, "WITHSCORES")

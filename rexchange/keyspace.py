@@ -22,6 +22,13 @@ key                         type    holds                                       
 ``cache``                   hash    topic routes once found; bounded in bytes           a change of topology (vhost)
 ``inbound:<q|x>:<name>``    set     bindings that end here                              with the bindings
 ``stream:<queue>``          stream  the messages, fields m and b                        queue.delete
+``body:<share>``            string  a large body that went to several queues; their    the last of these entries
+                                    entries have an empty b, and s: share:size          leaves its queue
+``shares``                  hash    id of such a body -> how many entries point to it   with the body
+``sharing``                 hash    queue -> how many of its entries do that            with the entries
+``graves``                  hash    number of a deleted queue's rest -> how many        the reaper
+                                    entries in it point to a body
+``grave:<number>``          stream  what is left of its messages                        the reaper
 ``wake:<queue>``            stream  at most one token: something was given back         queue.delete
 ``order:<queue>``           zset    ready entries by priority and age                   with the entries
 ``users:<queue>``           zset    names of its consumers, by age                      cancel, end of the session
@@ -59,6 +66,7 @@ key                         type    holds                                       
 ``managed``                 hash    queue -> how many managed consumers                 cancel, end of the session
 ``consumers``               hash    consumer name -> record                             cancel, end of the session
 ``fences``                  hash    consumer name -> whether its entries are all its    cancel, end of the session
+                                    (1; s: some may share a body, t: be traced)
 ``sessions``                zset    session -> deadline in ms by the server's TIME      close, or the reaper
 ``session:<id>``            set     what the session owns                               close, or the reaper
 ``due``                     zset    queue -> its next visit by the reaper, ms           queue.delete
@@ -66,8 +74,9 @@ key                         type    holds                                       
 ``lanes``                   hash    producer lane -> last call, token, answer           an hour unused (reaper)
 ==========================  ======  ==================================================  =============================
 
-No key has a TTL. ``volatile-*`` eviction takes keys with a TTL first: a lost lane doubles a message, a lost
-session gives back what is being worked on, a lost record loses a queue. The reaper removes by score instead.
+No key has a TTL, but for a body that is stored ahead of the publish that adopts it. ``volatile-*`` eviction takes
+keys with a TTL first: a lost lane doubles a message, a lost session gives back what is being worked on, a lost record
+loses a queue. The reaper removes by score instead.
 """
 
 from __future__ import annotations
@@ -100,6 +109,7 @@ class Keys:
     __slots__ = (
         "_bell",
         "_bindings",
+        "_body",
         "_inbound_exchange",
         "_inbound_queue",
         "_order",
@@ -119,6 +129,7 @@ class Keys:
         "fading",
         "fates",
         "fences",
+        "graves",
         "idle",
         "lanes",
         "later",
@@ -132,6 +143,8 @@ class Keys:
         "retrying",
         "returned",
         "sessions",
+        "shares",
+        "sharing",
         "sole",
         "timed",
         "trace",
@@ -175,12 +188,16 @@ class Keys:
         self.fading = prefix + b"fading"
         self.quota = prefix + b"quota"
         self.offsets = prefix + b"offsets"
+        self.shares = prefix + b"shares"
+        self.sharing = prefix + b"sharing"
+        self.graves = prefix + b"graves"
         self.trace = prefix + b"trace"
         self.traced = prefix + b"traced"
         self.traces = prefix + b"traces"
         self._order = prefix + b"order:"
         self._retries = prefix + b"retries:"
         self._bell = prefix + b"bell:"
+        self._body = prefix + b"body:"
         self._bindings = prefix + b"bindings:"
         self._routes = prefix + b"routes:"
         self._inbound_queue = prefix + b"inbound:q:"
@@ -229,6 +246,10 @@ class Keys:
     def bell(self, consumer: bytes) -> bytes:
         """Stream: the token that calls `consumer`."""
         return self._bell + consumer
+
+    def body(self, share: bytes) -> bytes:
+        """String: the large body with this number."""
+        return self._body + share
 
     def session(self, session: bytes) -> bytes:
         """Set: what the session owns."""

@@ -13,6 +13,16 @@ local PAGE = 100
 
 local NOTHING = { count = 0, bytes = 0 }
 
+--- A body is a string, or a table where it is shared (lib/bodies.lua).
+function M.size_of(body)
+  return type(body) == "table" and body.size or #body
+end
+
+--- The whole body; false where it is gone (evicted).
+function M.text_of(state, body)
+  return type(body) == "string" and body or require("lib.bodies").text(state.prefix, body)
+end
+
 --- `tracing`: whether a trace is on, where the caller knows; else it is asked for when a message comes.
 function M.new(prefix, calls, tracing)
   local state = { prefix = prefix, calls = calls, now_ms = clock.now_ms(), queues = {}, letters = {}, touched = {} }
@@ -77,16 +87,20 @@ end
 
 local function letter(state, queue, envelope, body, reason)
   if queue.traits.trace then
+    redis.call("HDEL", state.prefix .. "vhost", "") -- never refused, so that the rest runs whatever the memory
     require("lib.trace").died(state, queue, envelope, reason)
   end
   if queue.traits.dlx then
+    if type(body) == "table" then
+      require("lib.bodies").keep(state.prefix, body)
+    end
     state.letters[#state.letters + 1] = { queue = queue, envelope = envelope, body = body, reason = reason }
   end
 end
 
---- Notes that an entry which is out of its queue already has died.
+--- Notes that an entry has died. Call it before the entry leaves, which may free its body.
 function M.died(state, queue, fields, reason)
-  letter(state, queue, fields[2], fields[4], reason)
+  letter(state, queue, fields[2], ready.body(fields), reason)
 end
 
 --- Takes a ready entry out of its queue for good, and no more: it has not died.
@@ -94,13 +108,13 @@ function M.take_out(state, queue, entry, given_back)
   ready.remove(state.prefix, queue.name, queue.traits, entry, given_back)
   if queue.ready then
     queue.ready = queue.ready - 1
-    queue.bytes = queue.bytes and queue.bytes - #entry[2][4]
+    queue.bytes = queue.bytes and queue.bytes - ready.size(entry[2])
   end
 end
 
 local function take_head(state, queue, entry, given_back, reason)
+  M.died(state, queue, entry[2], reason)
   M.take_out(state, queue, entry, given_back)
-  letter(state, queue, entry[2][2], entry[2][4], reason)
 end
 
 --- Drops heads while the queue is over its limits (overflow drop-head): how many went, and whether more have to.
@@ -201,7 +215,10 @@ local function expiry(state, queue, expiration_ms)
 end
 
 local function append(state, queue, envelope, body, expires_ms, handover_ms, priority)
-  local command = { "XADD", queue.key, "*", "m", envelope, "b", body }
+  local command, bytes = { "XADD", queue.key, "*", "m", envelope, "b", body }, M.size_of(body)
+  if type(body) == "table" then
+    command[7], command[8], command[9] = "", "s", require("lib.bodies").refer(state.prefix, queue.name, body)
+  end
   if expires_ms then
     command[#command + 1], command[#command + 2] = "x", clock.text(expires_ms)
   end
@@ -216,10 +233,10 @@ local function append(state, queue, envelope, body, expires_ms, handover_ms, pri
   if queue.traits.trace then
     require("lib.trace").arrived(state, queue, envelope)
   end
-  ready.gain(state.prefix, queue.name, queue.traits, id, #body, priority)
+  ready.gain(state.prefix, queue.name, queue.traits, id, bytes, priority)
   if queue.ready then
     queue.ready = queue.ready + 1
-    queue.bytes = queue.bytes and queue.bytes + #body
+    queue.bytes = queue.bytes and queue.bytes + bytes
   end
   if expires_ms and (not queue.expires_ms or expires_ms < queue.expires_ms) then
     queue.expires_ms = expires_ms
@@ -242,10 +259,12 @@ function M.put(state, queue, envelope, body, options)
   end
   local traits = queue.traits
   if traits.kind == "stream" then
-    return require("lib.log").append(state, queue, envelope, body)
+    local text = M.text_of(state, body)
+    return not text or require("lib.log").append(state, queue, envelope, text) -- a body that was evicted is lost already
   end
   local expires_ms, handover_ms = expiry(state, queue, options.x)
-  if M.refuses(state, queue, #body) then
+  local bytes = M.size_of(body)
+  if M.refuses(state, queue, bytes) then
     if traits.overflow == "reject-publish-dlx" then
       letter(state, queue, envelope, body, "maxlen")
     elseif traits.trace then
@@ -254,7 +273,7 @@ function M.put(state, queue, envelope, body, options)
     return false
   end
   local is_dead = handover_ms == 0
-  if is_dead and queue.ready == 0 and traits.length ~= 0 and #body <= (traits.bytes or #body) then
+  if is_dead and queue.ready == 0 and traits.length ~= 0 and bytes <= (traits.bytes or bytes) then
     letter(state, queue, envelope, body, "expired")
     return true
   end

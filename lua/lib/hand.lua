@@ -11,10 +11,10 @@ local PAGE = 100
 local function accept(state, queue, consumer, entry, count, add)
   local fields = entry[2]
   local expires = ready.expires(fields, count == 1)
-  ready.lose(state.prefix, queue.name, queue.traits, entry[1], #fields[4])
+  ready.lose(state.prefix, queue.name, queue.traits, entry[1], ready.size(fields))
   if expires and tonumber(expires) <= state.now_ms then
-    departure.leave(queue.key, entry, 1, 1)
     arrivals.died(state, queue, fields, "expired")
+    departure.leave(state.prefix, queue.name, entry, 1, 1)
     return false
   end
   add(entry[1], count, fields, expires)

@@ -53,15 +53,18 @@ local function put(state, name, text, body, options)
   local queue = require("lib.arrivals").queue(state, name)
   local taken = queue and require("lib.arrivals").put(state, queue, text, body, options)
   if queue and not taken and queue.traits.overflow ~= "reject-publish-dlx" then
-    put_away(state.prefix, state.now_ms + AGAIN_MS, "q" .. pack.net(name) .. pack.net(text) .. pack.net(body))
+    local whole = type(body) == "table" and body.text or body
+    put_away(state.prefix, state.now_ms + AGAIN_MS, "q" .. pack.net(name) .. pack.net(text) .. pack.net(whole))
   end
 end
 
 local function route(state, exchange, key, headers, more, text, body, options)
   local calls = state.calls
   calls.routes, calls.effects, calls.message = {}, false, text -- a route found for one message need not hold for the next
-  for _, name in ipairs(require("lib.router").route(calls, exchange, key, headers, more) or {}) do
-    put(state, name, text, body, options)
+  local queues = require("lib.router").route(calls, exchange, key, headers, more) or {}
+  local carried = #queues > 1 and #body >= require("lib.planning").LARGE and require("lib.bodies").large(body) or body
+  for _, name in ipairs(queues) do
+    put(state, name, text, carried, options)
   end
   if calls.effects then
     require("lib.effects").apply(state, calls.effects, text, body, options)

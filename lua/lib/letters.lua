@@ -6,6 +6,14 @@ local router = require("lib.router")
 local typed = require("lib.typed")
 local M = {}
 
+--- Exchanges that delay messages or remember them keep whole bodies; one that is gone (evicted) they get none of.
+local function affect(state, text, body, priority)
+  local whole = arrivals.text_of(state, body)
+  if whole then
+    require("lib.effects").apply(state, state.calls.effects, text, whole, { p = priority })
+  end
+end
+
 --- The history so far; one that the publisher sent is none of ours (RabbitMQ 4: republishing starts it anew).
 local function deaths_of(message)
   local deaths = {}
@@ -105,7 +113,10 @@ function M.send(state, letter)
     end
   end
   if state.calls.effects then
-    require("lib.effects").apply(state, state.calls.effects, text, letter.body, { p = priority })
+    affect(state, text, letter.body, priority)
+  end
+  if type(letter.body) == "table" then
+    require("lib.bodies").drop(state.prefix, letter.body)
   end
 end
 

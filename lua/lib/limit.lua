@@ -10,8 +10,8 @@ function M.weed(state, name, limit, ids)
     local row = redis.call("XPENDING", queue.key, "g", id, id, 1)[1]
     local entry = row and row[4] > limit and redis.call("XRANGE", queue.key, id, id)[1]
     if entry then
-      departure.leave(queue.key, entry, 1, 1)
       arrivals.died(state, queue, entry[2], "delivery_limit")
+      departure.leave(state.prefix, name, entry, 1, 1)
     else
       kept[#kept + 1] = id
     end

@@ -31,7 +31,7 @@ function M.page(prefix, queue)
   if #entries > 0 then
     local held = unacked(stream_key, entries[1][1], entries[#entries][1])
     for _, entry in ipairs(entries) do
-      bytes = bytes + (held[entry[1]] and 0 or #entry[2][4])
+      bytes = bytes + (held[entry[1]] and 0 or require("lib.ready").size(entry[2]))
     end
     redis.call("HINCRBY", prefix .. "bytes", queue, bytes)
   end

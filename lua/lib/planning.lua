@@ -4,6 +4,9 @@
 local router = require("lib.router")
 local M = {}
 
+--- A body of so many bytes that goes to several queues is stored once (lib/bodies.lua, docs/adr/0014-large-bodies-are-stored-once.md).
+M.LARGE = 16384
+
 local NOWHERE = {}
 
 --- `args` are the script's; targets are all queues that get a message, each once.
@@ -52,6 +55,22 @@ local function with_options(text)
   return string.sub(text, after), require("lib.options").read(options)
 end
 
+--- The same where the publisher has stored the body (lib/bodies.lua), whose number stands before all that: its place in the
+-- arguments holds it from now on.
+local function with_body(plan, text, at)
+  local share, after = require("lib.pack").read(text, 2)
+  local body = require("lib.bodies").stored(plan.prefix, share)
+  plan.is_missing = plan.is_missing or not body
+  plan.args[at] = body or ""
+  text = string.sub(text, after)
+  if string.sub(text, 1, 1) ~= "!" then
+    return text, { slow = true }
+  end
+  local headers, options = with_options(text)
+  options.slow = true
+  return headers, options
+end
+
 --- A run where another message of the same key may go elsewhere: each is a run of its own.
 local function each_by_itself(plan, group, at, headers, options, count, mandatory)
   local calls, args = plan.calls, plan.args
@@ -84,8 +103,11 @@ function M.group(plan, at)
     local exchange, headers, count, options = args[at], args[at + 2], tonumber(args[at + 3]), false
     local mandatory = count < 0
     count = mandatory and -count or count
-    if headers ~= "" and string.sub(headers, 1, 1) == "!" then
+    local mark = headers ~= "" and string.sub(headers, 1, 1)
+    if mark == "!" then
       headers, options = with_options(headers)
+    elseif mark == "@" then
+      headers, options = with_body(plan, headers, at + 5)
     end
     local fate = options and options.d and known_fate(plan, options.d)
     local queues = not fate and not group.refused and route(calls, exchange, args[at + 1], headers, options and options.keys)

@@ -39,6 +39,20 @@ function M.plan(prefix, args, at)
   return job, refusal
 end
 
+--- Appends the messages of a run of which no queue is more than plain.
+local function append(job, names, first, count)
+  local args = job.args
+  for message = first, first + 2 * count - 2, 2 do
+    if #names > 1 and #args[message + 1] >= planning.LARGE then
+      require("lib.bodies").append(job.prefix, names, args[message], args[message + 1])
+    else
+      for _, name in ipairs(names) do
+        redis.call("XADD", job.plan.streams[name], "*", "m", args[message], "b", args[message + 1])
+      end
+    end
+  end
+end
+
 --- Publishes it and returns what publish answers.
 function M.write(job)
   local group, args = job.group, job.args
@@ -49,11 +63,7 @@ function M.write(job)
     require("lib.running").run(job.state, group, run, args)
   end
   for run = 1, job.state and 0 or #group, 3 do
-    for message = group[run + 1], group[run + 1] + 2 * group[run + 2] - 2, 2 do
-      for _, name in ipairs(group[run]) do
-        redis.call("XADD", job.plan.streams[name], "*", "m", args[message], "b", args[message + 1])
-      end
-    end
+    append(job, group[run], group[run + 1], group[run + 2])
   end
   for _, name in ipairs(marked(job, "managed")) do
     require("lib.returns").post(job.prefix, name)

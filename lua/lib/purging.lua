@@ -14,7 +14,7 @@ function M.waiting(prefix, name, bound, limit)
     if require("lib.traits").read(prefix, name).trace then
       require("lib.trace").entries(prefix, name, ids, "purged")
     end
-    departure.leave(prefix .. "stream:" .. name, ids, 1, #ids)
+    departure.leave(prefix, name, ids, 1, #ids)
     redis.call("ZREM", prefix .. "retries:" .. name, unpack(ids))
     require("lib.retries").plan(prefix, name)
   end
@@ -26,13 +26,13 @@ function M.given_back(prefix, name, traits, bound, limit)
   for i, row in ipairs(redis.call("XPENDING", stream_key, "g", "-", bound, limit, "-")) do
     ids[i] = row[1]
     local entry = traits.bytes and redis.call("XRANGE", stream_key, row[1], row[1])[1]
-    bytes[i] = entry and #entry[2][4]
+    bytes[i] = entry and ready.size(entry[2])
   end
   if traits.trace then
     require("lib.trace").entries(prefix, name, ids, "purged")
   end
   if #ids > 0 then
-    departure.leave(stream_key, ids, 1, #ids)
+    departure.leave(prefix, name, ids, 1, #ids)
     redis.call("HINCRBY", prefix .. "returned", name, -#ids)
   end
   for i, id in ipairs(ids) do
@@ -61,8 +61,9 @@ function M.fresh(prefix, name, traits, bound, limit)
       require("lib.trace").entries(prefix, name, ids, "purged")
     end
     redis.call("XDEL", stream_key, unpack(ids))
+    departure.gone(prefix, name, entries)
     for _, entry in ipairs(traits.bytes and entries or {}) do
-      ready.lose(prefix, name, traits, entry[1], #entry[2][4])
+      ready.lose(prefix, name, traits, entry[1], ready.size(entry[2]))
     end
     purged = purged + #ids
     page = math.min(page * 2, limit - purged)
@@ -84,10 +85,11 @@ function M.by_order(prefix, name, traits, bound, limit)
         end
         local given_back = redis.call("XACK", stream_key, "g", id)
         redis.call("XDEL", stream_key, id)
+        departure.gone(prefix, name, { entry })
         if given_back == 1 then
           redis.call("HINCRBY", prefix .. "returned", name, -1)
         end
-        ready.lose(prefix, name, traits, id, #entry[2][4])
+        ready.lose(prefix, name, traits, id, ready.size(entry[2]))
         purged = purged + 1
       else
         from = from + 1

@@ -117,6 +117,7 @@ local FIELDS = {
   "measures",
   "offsets",
   "traced",
+  "sharing",
 }
 
 --- True when the queue is gone; false when `limit` bindings went and more are left.
@@ -131,6 +132,9 @@ function M.delete(prefix, name, limit)
   end
   for _, consumer in ipairs(redis.call("ZRANGE", prefix .. "users:" .. name, 0, -1)) do
     redis.call("HDEL", prefix .. "fences", consumer)
+  end
+  if redis.call("HEXISTS", prefix .. "sharing", name) == 1 then
+    require("lib.graves").bury(prefix, name)
   end
   for _, kind in ipairs({ "stream:", "wake:", "users:", "order:", "ranks:", "waiting:", "marks:", "places:", "retries:" }) do
     redis.call("UNLINK", prefix .. kind .. name)

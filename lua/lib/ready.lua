@@ -13,6 +13,16 @@ function M.field(fields, name)
   end
 end
 
+--- The body of an entry, as scripts hold it; one that is shared is elsewhere (lib/bodies.lua).
+function M.body(fields)
+  return fields[5] == "s" and require("lib.bodies").of(fields) or fields[4]
+end
+
+--- The bytes of an entry's body.
+function M.size(fields)
+  return fields[5] == "s" and tonumber(string.match(fields[6], "%d+$")) or #fields[4]
+end
+
 --- When an entry expires, or nil. `is_new`: it was never handed out, so one of TTL 0 still waits for its consumer (`h`).
 function M.expires(fields, is_new)
   return is_new and M.field(fields, "h") or M.field(fields, "x")
@@ -84,7 +94,7 @@ function M.regain(prefix, queue, ids)
   for _, id in ipairs(ids) do
     local entry = redis.call("XRANGE", prefix .. "stream:" .. queue, id, id)[1]
     if entry then
-      M.gain(prefix, queue, traits, id, #entry[2][4], tonumber(M.field(entry[2], "p") or 0))
+      M.gain(prefix, queue, traits, id, M.size(entry[2]), tonumber(M.field(entry[2], "p") or 0))
     end
   end
 end
@@ -128,11 +138,11 @@ end
 
 --- Takes a ready entry out of its queue for good. It begins with a write that maxmemory never refuses.
 function M.remove(prefix, queue, traits, entry, given_back)
-  require("lib.departure").leave(prefix .. "stream:" .. queue, entry, 1, 1)
+  require("lib.departure").leave(prefix, queue, entry, 1, 1)
   if given_back then
     redis.call("HINCRBY", prefix .. "returned", queue, -1)
   end
-  M.lose(prefix, queue, traits, entry[1], #entry[2][4])
+  M.lose(prefix, queue, traits, entry[1], M.size(entry[2]))
 end
 
 return M

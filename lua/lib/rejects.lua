@@ -12,10 +12,10 @@ function M.leave(prefix, name, ids, first, last)
       dead[#dead + 1] = redis.call("XRANGE", queue.key, ids[i], ids[i])[1]
     end
   end
-  departure.leave(prefix .. "stream:" .. name, ids, first, last)
   for _, entry in ipairs(dead) do
     arrivals.died(state, queue, entry[2], "rejected")
   end
+  departure.leave(prefix, name, ids, first, last)
   arrivals.finish(state)
 end
 

@@ -85,10 +85,10 @@ function M.retry(prefix, name, ids)
   wait(state, queue, waiting, delays)
   for _, id in ipairs(dying) do
     local entry = redis.call("XRANGE", queue.key, id, id)[1]
-    require("lib.departure").leave(queue.key, { id }, 1, 1)
     if entry then
       arrivals.died(state, queue, entry[2], "delivery_limit")
     end
+    require("lib.departure").leave(prefix, name, { id }, 1, 1)
   end
   arrivals.finish(state)
 end

@@ -41,7 +41,7 @@ function M.full(state, group, message_args)
   for run = 1, #group, 3 do
     local queues, count = share(group, run, seen)
     for offset = 0, count - 1 do
-      local bytes = #message_args[group[run + 1] + 2 * offset + 1]
+      local bytes = arrivals.size_of(message_args[group[run + 1] + 2 * offset + 1])
       for _, name in ipairs(queues) do
         local before = taken[name] or { count = 0, bytes = 0 }
         taken[name] = before

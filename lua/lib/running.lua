@@ -1,26 +1,31 @@
 --- A run of messages of which some queue is more than plain, or which do more than go to queues.
 local arrivals = require("lib.arrivals")
+local planning = require("lib.planning")
 local M = {}
 
 local NONE = {}
 
 --- The envelope of a message that is published now, with its trace id in it where it is traced.
 local function noted(state, envelope, body, queues, effects)
-  return state.tracing and require("lib.trace").published(state, envelope, #body, queues, effects) or envelope
+  return state.tracing and require("lib.trace").published(state, envelope, arrivals.size_of(body), queues, effects) or envelope
 end
 
 --- Appends one message to its queues; the names of those that are full.
 local function append(state, queues, effects, envelope, body, options)
   local full = NONE
   envelope = noted(state, envelope, body, queues, effects)
+  local carried = body
+  if #queues > 1 and type(body) == "string" and #body >= planning.LARGE then
+    carried = require("lib.bodies").large(body)
+  end
   for _, name in ipairs(queues) do
-    if not arrivals.put(state, arrivals.queue(state, name), envelope, body, options) then
+    if not arrivals.put(state, arrivals.queue(state, name), envelope, carried, options) then
       full = full == NONE and {} or full
       full[#full + 1] = name
     end
   end
   if effects then
-    require("lib.effects").apply(state, effects, envelope, body, options)
+    require("lib.effects").apply(state, effects, envelope, arrivals.text_of(state, body), options)
   end
   return full
 end
@@ -29,7 +34,7 @@ end
 local function schedule(state, queues, envelope, body, options)
   local due_ms = options.a or state.now_ms + options.l
   envelope = noted(state, envelope, body, queues, { { later = "", delay_ms = due_ms - state.now_ms } })
-  return "0@" .. require("lib.later").schedule(state, due_ms, envelope, body, options.d)
+  return "0@" .. require("lib.later").schedule(state, due_ms, envelope, arrivals.text_of(state, body), options.d)
 end
 
 --- One that waits for its time, or is not to come twice: what becomes of it ("!" after it: it came before), and who is full.
@@ -68,11 +73,18 @@ function M.run(state, group, run, message_args, refused)
   for message = first, first + 2 * count - 2, 2 do
     local envelope, body = message_args[message], message_args[message + 1]
     local full
+    local apart = type(body) == "table" and require("lib.bodies")
+    if apart then
+      apart.adopt(state.prefix, body)
+    end
     if options.l or options.a or options.d then
       group.fates = group.fates or {}
       group.fates[number], full = handle(state, queues, special, envelope, body)
     else
       full = append(state, queues, special.effects, envelope, body, options)
+    end
+    if apart then
+      apart.drop(state.prefix, body)
     end
     for _, name in ipairs(full) do
       refused = refused or {}

@@ -48,15 +48,19 @@ function M.marked(traits)
   return typed.write(rows)
 end
 
---- The value of a consumer's fence: "t" where settle has to look at what it settles.
+--- The value of a consumer's fence: "t" where settle has to look at what it settles, "s" where some of that may share a large
+-- body (lib/bodies.lua).
 function M.fence(prefix, consumer)
-  local known = redis.call("EXISTS", prefix .. "traced") == 1 and require("lib.consumers").read(prefix, consumer)
+  local marks = redis.call("EXISTS", prefix .. "traced", prefix .. "sharing") > 0
+  local known, value = marks and require("lib.consumers").read(prefix, consumer), 1
   for _, name in ipairs(known and known.queues or {}) do
     if redis.call("HEXISTS", prefix .. "traced", name) == 1 then
       return "t"
+    elseif redis.call("HEXISTS", prefix .. "sharing", name) == 1 then
+      value = "s"
     end
   end
-  return 1
+  return value
 end
 
 --- From here on everybody looks at what this queue does. Consumers that read natively are woken, come to ask, and learn it.

@@ -40,14 +40,14 @@ function M.run(prefix, verb, look, source, destination, items)
   local count, is_full = 0, false
   for _, item in ipairs(items) do
     local fields = item.entry[2]
-    is_full = arrivals.refuses(state, target, #fields[4])
+    is_full = arrivals.refuses(state, target, ready.size(fields))
     if is_full then
       break
     end
     if origin.traits.trace and verb == "move" then
       require("lib.trace").entries(prefix, source, { item.entry[1] }, "moved", destination)
     end
-    arrivals.put(state, target, fields[2], fields[4], options_of(look, item, target, state.now_ms))
+    arrivals.put(state, target, fields[2], ready.body(fields), options_of(look, item, target, state.now_ms))
     if origin.traits.trace and verb == "copy" then -- after it, since it begins with a write that is never refused
       require("lib.trace").entries(prefix, source, { item.entry[1] }, "copied", destination)
     end

@@ -29,6 +29,9 @@ function M.take(state, queues, consumer, known, window)
           local size = #taken
           taken[size + 1], taken[size + 2], taken[size + 3] = index, id, count
           taken[size + 4], taken[size + 5], taken[size + 6] = fields[2], fields[4], expires or ""
+          if fields[5] == "s" then
+            taken[size + 6] = require("lib.bodies").hand(state, queue.name, id, fields) .. " " .. taken[size + 6]
+          end
         end
         local got = hand.hand(state, arrivals.queue(state, queue.name), consumer, wanted, add)
         left, queue.open = left - got, got == wanted -- else it has no more

@@ -55,7 +55,7 @@ function M.apply(prefix, args, rows)
       local acked = { unpack(args, row.first, row.first + row.acks - 1) }
       require("lib.trace").entries(prefix, row.queue, acked, "acked")
     end
-    departure.leave(prefix .. "stream:" .. row.queue, args, row.first, row.first + row.acks - 1)
+    departure.leave(prefix, row.queue, args, row.first, row.first + row.acks - 1)
     requeue(prefix, row, args)
     if row.rejects > 0 then
       require("lib.rejects").leave(prefix, row.queue, args, row.last - row.rejects + 1, row.last)

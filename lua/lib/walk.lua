@@ -70,7 +70,7 @@ local function read(look, from, to, wanted)
     local page = redis.call("XRANGE", look.key, from, to, "COUNT", step)
     for _, entry in ipairs(page) do
       entries[#entries + 1] = entry
-      bytes = bytes + #entry[2][2] + #entry[2][4]
+      bytes = bytes + #entry[2][2] + ready.size(entry[2])
     end
     if #page < step then
       return entries, true
@@ -101,7 +101,7 @@ function M.pick(look, ids, first, limit)
   while ids[at] and #items < limit and at < first + LOOKS and bytes < BYTES do
     local entry = redis.call("XRANGE", look.key, ids[at], ids[at])[1]
     if entry then
-      bytes = bytes + #entry[2][2] + #entry[2][4]
+      bytes = bytes + #entry[2][2] + ready.size(entry[2])
       items[#items + 1] = judge(look, entry, held(look, ids[at], ids[at])[ids[at]])
     end
     at = at + 1

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rexchange._async import io
 from rexchange._async.delivery import AsyncDelivery, OnReceipt, Origin
+from rexchange._async.fetching import fetched
 from rexchange._async.holder import Holder
 from rexchange._async.renewing import Renewing
 from rexchange._async.retries import check_policy
@@ -168,6 +169,7 @@ class Getter:
             call = take(self._holder.name, 1, [self._queue], self._holder.incarnations, plan=True)
             try:
                 entries = await self._link.once(call, deadline=deadline)
+                whole = await fetched(self._link, self._link.commands, entries, self._link.left(deadline))
             except (SessionGone, NotFound):
                 # NotFound: deleted, and perhaps declared again; registering anew tells which.
                 if again and attempt:
@@ -182,8 +184,9 @@ class Getter:
                     raise failures.translate(lost.error, self._link.address, "unknown") from lost.error
                 await io.sleep(pause)
             else:
-                if entries is not MORE:
-                    return entries
+                if whole is not None and whole is not MORE:
+                    return whole
+                again = whole is None  # its body is gone: so is the entry, or the server tells
 
     async def settle(self, tag: int, verdict: Verdict, *, multiple: bool, wait: bool) -> None:
         """Settle, and always wait for the answer: there is no next read to ride on."""

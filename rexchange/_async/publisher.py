@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import logging
+import os
 from collections import deque
 from typing import TYPE_CHECKING
 
+from redis.exceptions import RedisError
+
 from rexchange._async import io
 from rexchange._async.lane import Lane
+from rexchange._async.wire import ConnectionLost
 from rexchange.confirms import MEMORY
 from rexchange.errors import BrokerConnectionError, RexchangeError, Unconfirmed
+from rexchange.protocol.call import BodyGone
 from rexchange.protocol.confirm import confirmed
-from rexchange.protocol.publish import publish
+from rexchange.protocol.publish import publish, store
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rexchange._async.link import Link
     from rexchange.confirms import Level
     from rexchange.errors import Outcome
     from rexchange.protocol.publish import Group
     from rexchange.receipt import Receipt
+
+_log = logging.getLogger("rexchange.publish")
 
 COMPANY_S = 1.0
 """Groups share a call when their callers give up within so many seconds of each other."""
@@ -133,17 +144,48 @@ class Publisher:
                 slots.append(slot)
         return slots
 
-    async def _call(self, groups: list[Group], deadline: float) -> list[list[Receipt] | RexchangeError]:
+    async def _call(
+        self, groups: list[Group], deadline: float, shares: Sequence[str] | None = None
+    ) -> list[list[Receipt] | RexchangeError]:
+        """Publish groups; `shares`: the numbers of large bodies that are stored, None where nobody has looked."""
+        if shares is None:
+            for group in groups:
+                if group.large:
+                    return await self._call_with_large(groups, deadline)
+            shares = ()
         level = self._level
         if level is MEMORY:
-            return await self.lane.call(lambda lane, number, token: publish(lane, number, token, groups), deadline)
+            return await self.lane.call(
+                lambda lane, number, token: publish(lane, number, token, groups, shares), deadline
+            )
         timeout_ms = self._link.confirm_ms
         answers, why = await self.lane.call(
-            lambda lane, number, token: confirmed(publish(lane, number, token, groups), level, timeout_ms), deadline
+            lambda lane, number, token: confirmed(publish(lane, number, token, groups, shares), level, timeout_ms),
+            deadline,
         )
         if why:
             return [Unconfirmed(why, answer) if isinstance(answer, list) else answer for answer in answers]
         return answers
+
+    async def _call_with_large(self, groups: list[Group], deadline: float) -> list[list[Receipt] | RexchangeError]:
+        shares = await self._store(groups, deadline)
+        if shares:
+            with contextlib.suppress(BodyGone):
+                return await self._call(groups, deadline, shares)
+        return await self._call(groups, deadline, ())
+
+    async def _store(self, groups: list[Group], deadline: float) -> list[str]:
+        """Store large bodies ahead, and return their numbers; none where that fails: then the call holds them."""
+        await self._link.open(deadline)
+        bodies = [body for group in groups for body in group.bodies()]
+        shares = [os.urandom(8).hex() for _ in bodies]  # from the system: a copy of this process would draw the same
+        commands = [store(self._link.keys, share, body) for share, body in zip(shares, bodies, strict=True)]
+        try:
+            replies = await self._wire.roundtrip(commands, self._link.left(deadline))
+        except ConnectionLost as error:
+            _log.debug("%s: bodies could not be stored ahead: %s", self._link, error)
+            return []
+        return [] if any(isinstance(reply, RedisError) for reply in replies) else shares
 
     async def _send(self, slots: list[_Slot]) -> None:
         deadline = max(slot.deadline for slot in slots)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from redis.exceptions import RedisError
 
 from rexchange._async import io
+from rexchange._async.fetching import fetched
 from rexchange._async.wire import ConnectionLost
 from rexchange.protocol import consume
 
@@ -85,14 +86,15 @@ class Reader:
             command = consume.read_command(self._link.keys, self._holder.name, self._names[0], window, block_ms)
             found = consume.read_reply(await self._send(command, batch), self._streams[0])
             batch = None  # while it polls, the flusher sends what is settled
-            if found.judged:
+            noted = found.noted
+            if found.token or (noted and found.judged):
                 entries = await self._take(window, [found.token], found.entries)
                 self._more = len(entries) == window
                 if entries:
                     return entries
             elif found.entries:
                 self.fresh = True
-                return found.entries
+                return await self._whole(window, found.entries) if noted else found.entries
             if blocking or stopped() or time.monotonic() >= until:
                 return []
             await io.sleep(POLL_S)
@@ -202,7 +204,19 @@ class Reader:
         except ConnectionLost:
             self._client_id = 0
             raise
-        return entries
+        return await self._whole(window, entries)
+
+    async def _whole(self, window: int, entries: list[Entry]) -> list[Entry]:
+        """Fetch the bodies that are stored for several queues. Where one is gone the server has to say why."""
+        try:
+            whole = await fetched(self._link, self._wire, entries)
+        except ConnectionLost:
+            self._client_id = 0
+            raise
+        if whole is not None:
+            return whole
+        self.fresh = False
+        return await self._take(window, [b""] * len(self._names), entries)
 
     async def _send(self, command: list[Arg], batch: Batch | None = None) -> object:
         """Send a read, verdicts in front of it in the same write."""

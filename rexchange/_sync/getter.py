@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rexchange._sync import io
 from rexchange._sync.delivery import Delivery, OnReceipt, Origin
+from rexchange._sync.fetching import fetched
 from rexchange._sync.holder import Holder
 from rexchange._sync.renewing import Renewing
 from rexchange._sync.retries import check_policy
@@ -167,6 +168,7 @@ class Getter:
             call = take(self._holder.name, 1, [self._queue], self._holder.incarnations, plan=True)
             try:
                 entries = self._link.once(call, deadline=deadline)
+                whole = fetched(self._link, self._link.commands, entries, self._link.left(deadline))
             except (SessionGone, NotFound):
                 # NotFound: deleted, and perhaps declared again; registering anew tells which.
                 if again and attempt:
@@ -181,8 +183,9 @@ class Getter:
                     raise failures.translate(lost.error, self._link.address, "unknown") from lost.error
                 io.sleep(pause)
             else:
-                if entries is not MORE:
-                    return entries
+                if whole is not None and whole is not MORE:
+                    return whole
+                again = whole is None  # its body is gone: so is the entry, or the server tells
 
     def settle(self, tag: int, verdict: Verdict, *, multiple: bool, wait: bool) -> None:
         """Settle, and always wait for the answer: there is no next read to ride on."""

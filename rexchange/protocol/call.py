@@ -48,7 +48,16 @@ class PoliciesChanged(RexchangeError):
     """Inside only: what was sent was worked out from policies that are others by now; the shell reads them anew."""
 
 
-_INSIDE = {"SESSION_GONE": SessionGone, "PRODUCER_CLASH": ProducerClash, "POLICIES_CHANGED": PoliciesChanged}
+class BodyGone(RexchangeError):
+    """Inside only: a body stored ahead is not there (memory is full); nothing was done, so it is sent whole."""
+
+
+_INSIDE = {
+    "SESSION_GONE": SessionGone,
+    "PRODUCER_CLASH": ProducerClash,
+    "POLICIES_CHANGED": PoliciesChanged,
+    "BODY_GONE": BodyGone,
+}
 
 
 def refusal(text: str) -> RexchangeError:

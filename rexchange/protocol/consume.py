@@ -32,7 +32,10 @@ class Entry(NamedTuple):
     envelope: bytes
     body: bytes
     note: bytes = b""
-    """What else the entry says: when it expires (ms by the server's clock); of a stream queue its offset."""
+    """What else the entry says: when it expires (ms by the server's clock); of a stream queue its offset.
+
+    Before it, where the body is still to be fetched (lua/lib/bodies.lua): `<number>:<size>`, and a space.
+    """
 
 
 class Options(NamedTuple):
@@ -69,9 +72,14 @@ class Read:
     token: bytes
 
     @property
+    def noted(self) -> bool:
+        """Whether any entry is more than envelope and body."""
+        return any(entry.note for entry in self.entries)
+
+    @property
     def judged(self) -> bool:
         """Whether the server has to say what may be handed out: given-back entries first, and none that expired."""
-        return self.token != b"" or any(entry.note for entry in self.entries)
+        return self.token != b"" or any(entry.note and b":" not in entry.note for entry in self.entries)
 
 
 def consume(
@@ -190,13 +198,32 @@ def read_reply(reply: Reply, stream: bytes) -> Read:
     token = b""
     for key, items in reply or ():
         if key == stream:
+            # The last field: where there are several, the first may be a shared body, and the others want to be judged.
             entries = [
-                _entry(Entry, (0, entry_id, 1, fields[1], fields[3], fields[5] if len(fields) > _PLAIN else b""))
+                _entry(Entry, (0, entry_id, 1, fields[1], fields[3], fields[-1] if len(fields) > _PLAIN else b""))
                 for entry_id, fields in items
             ]
         elif items:
             token = items[0][0]
     return Read(entries, token)
+
+
+def body_commands(keys: Keys, entries: Sequence[Entry]) -> list[list[Arg]]:
+    """Return what fetches the bodies that entries share with those of other queues."""
+    shares = (entry.note.partition(b":") for entry in entries)
+    return [["GET", keys.body(share)] for share, colon, _ in shares if colon]
+
+
+def with_bodies(entries: Sequence[Entry], bodies: Sequence[bytes | None]) -> list[Entry] | None:
+    """Put entries and their bodies together; None where one is gone: somebody else has settled it, or it is lost."""
+    found = [body for body in bodies if body is not None]
+    if len(found) < len(bodies):
+        return None
+    left = iter(found)
+    return [
+        entry._replace(body=next(left), note=entry.note.partition(b" ")[2]) if b":" in entry.note else entry
+        for entry in entries
+    ]
 
 
 def wake_reply(reply: Reply, wakes: Sequence[bytes]) -> tuple[list[bytes], bytes]:

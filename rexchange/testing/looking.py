@@ -66,14 +66,18 @@ def messages(broker: Broker, queue: str | Queue) -> list[Message]:
     """
     name = name_of("queue", queue)
     broker.open()
-    return _ready(name, broker._link.replies(*_commands(broker, name)))
+    entries = _ready(name, broker._link.replies(*_commands(broker, name)))
+    bodies = broker._link.replies(*_bodies(broker, entries)) if _shared(entries) else []
+    return _messages(entries, bodies)
 
 
 async def async_messages(broker: AsyncBroker, queue: str | Queue) -> list[Message]:
     """Do the same with an AsyncBroker."""
     name = name_of("queue", queue)
     await broker.open()
-    return _ready(name, await broker._link.replies(*_commands(broker, name)))
+    entries = _ready(name, await broker._link.replies(*_commands(broker, name)))
+    bodies = await broker._link.replies(*_bodies(broker, entries)) if _shared(entries) else []
+    return _messages(entries, bodies)
 
 
 def _commands(broker: Broker | AsyncBroker, queue: str) -> list[list[bytes | str | int]]:
@@ -81,12 +85,29 @@ def _commands(broker: Broker | AsyncBroker, queue: str) -> list[list[bytes | str
     return [["XRANGE", stream, "-", "+"], ["XPENDING", stream, "g", "-", "+", _MOST_PENDING]]
 
 
-def _ready(queue: str, replies: list[Any]) -> list[Message]:
+def _ready(queue: str, replies: list[Any]) -> list[list[bytes]]:
+    """Return the fields of what is ready."""
     entries, pending = replies
     if isinstance(pending, RedisError):
         raise NotFound(kind="queue", name=queue) from pending
     unacked = {row[0] for row in pending if row[1] != _GIVEN_BACK}
-    return [_message(fields[1], fields[3]) for entry_id, fields in entries if entry_id not in unacked]
+    return [fields for entry_id, fields in entries if entry_id not in unacked]
+
+
+def _shared(entries: list[list[bytes]]) -> list[bytes]:
+    """Return the number of each large body that entries point to (lua/lib/bodies.lua)."""
+    return [fields[5].partition(b":")[0] for fields in entries if fields[4:5] == [b"s"]]
+
+
+def _bodies(broker: Broker | AsyncBroker, entries: list[list[bytes]]) -> list[list[bytes | str | int]]:
+    return [["GET", broker._link.keys.body(share)] for share in _shared(entries)]
+
+
+def _messages(entries: list[list[bytes]], bodies: list[Any]) -> list[Message]:
+    """Put them together; what has left its queue since, and its body with it, is not ready any more."""
+    stored = dict(zip(_shared(entries), bodies, strict=True))
+    found = [(fields[1], stored.get(*_shared([fields])) if _shared([fields]) else fields[3]) for fields in entries]
+    return [_message(envelope, body) for envelope, body in found if body is not None]
 
 
 def _message(envelope: bytes, body: bytes) -> Message:

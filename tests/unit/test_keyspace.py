@@ -37,6 +37,9 @@ PLAIN = [
     "fading",
     "quota",
     "offsets",
+    "shares",
+    "sharing",
+    "graves",
     "trace",
     "traced",
     "traces",
@@ -51,6 +54,7 @@ NAMED = {
     "order:<queue>": KEYS.order(b"n"),
     "bell:<consumer>": KEYS.bell(b"n"),
     "retries:<queue>": KEYS.retries(b"n"),
+    "body:<share>": KEYS.body(b"n"),
 }
 SCRIPTS_ALONE = [
     "ranks:<queue>",
@@ -59,6 +63,7 @@ SCRIPTS_ALONE = [
     "marks:<queue>",
     "places:<queue>",
     "policies",
+    "grave:<number>",
 ]
 """Python does not name these."""
 

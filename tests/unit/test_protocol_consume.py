@@ -96,6 +96,11 @@ def test_the_read_of_a_managed_consumer_has_wake_streams_and_its_bell_alone() ->
 
 MESSAGES = [[b"1-0", [b"m", b"e1", b"b", b"b1"]], [b"2-0", [b"m", b"e2", b"b", b"b2"]]]
 EXPIRING = [MESSAGES[0], [b"3-0", [b"m", b"e3", b"b", b"b3", b"x", b"1700"]]]
+SHARING = [
+    [b"4-0", [b"m", b"e4", b"b", b"", b"s", b"12:70000"]],
+    [b"5-0", [b"m", b"e5", b"b", b"", b"s", b"12:70000", b"x", b"1700"]],
+]
+SHARED_EXPIRING = Entry(0, b"5-0", 1, b"e5", b"", b"1700")
 ENTRIES = [Entry(0, b"1-0", 1, b"e1", b"b1"), Entry(0, b"2-0", 1, b"e2", b"b2")]
 
 
@@ -108,6 +113,7 @@ ENTRIES = [Entry(0, b"1-0", 1, b"e1", b"b1"), Entry(0, b"2-0", 1, b"e2", b"b2")]
         ([[WAKE, [[b"7-0", [b"w", b""]]]]], Read([], b"7-0")),
         ([[WAKE, [[b"7-0", [b"w", b""]]]], [STREAM, MESSAGES]], Read(ENTRIES, b"7-0")),
         ([[WAKE, []], [STREAM, MESSAGES]], Read(ENTRIES, b"")),
+        ([[STREAM, SHARING]], Read([Entry(0, b"4-0", 1, b"e4", b"", b"12:70000"), SHARED_EXPIRING], b"")),
         ([[STREAM, EXPIRING]], Read([ENTRIES[0], Entry(0, b"3-0", 1, b"e3", b"b3", b"1700")], b"")),
     ],
 )
@@ -119,6 +125,23 @@ def test_the_server_judges_what_was_read_beside_a_token_and_what_may_have_expire
     expiring = Entry(0, b"3-0", 1, b"e3", b"b3", b"1700")
     assert [read.judged for read in (Read([], b""), Read(ENTRIES, b""))] == [False, False]
     assert [read.judged for read in (Read([], b"7-0"), Read([*ENTRIES, expiring], b""))] == [True, True]
+
+
+def test_a_shared_body_alone_asks_for_no_judgement() -> None:
+    sharing = Entry(0, b"4-0", 1, b"e4", b"", b"12:70000")
+    reads = Read(ENTRIES, b""), Read([sharing], b""), Read([sharing, SHARED_EXPIRING], b"")
+    assert [(read.noted, read.judged) for read in reads] == [(False, False), (True, False), (True, True)]
+
+
+def test_bodies_are_fetched_for_the_entries_that_share_them() -> None:
+    taken = [ENTRIES[0], Entry(0, b"4-0", 1, b"e4", b"", b"12:3 "), Entry(1, b"6-0", 2, b"e6", b"", b"f0a:2 1700")]
+    assert consume.body_commands(KEYS, taken) == [["GET", KEYS.body(b"12")], ["GET", KEYS.body(b"f0a")]]
+    assert consume.with_bodies(taken, [b"abc", b"de"]) == [
+        ENTRIES[0],
+        Entry(0, b"4-0", 1, b"e4", b"abc"),
+        Entry(1, b"6-0", 2, b"e6", b"de", b"1700"),
+    ]
+    assert consume.with_bodies(taken, [b"abc", None]) is None
 
 
 def test_which_queues_have_a_token_and_whether_the_bell_rang() -> None:

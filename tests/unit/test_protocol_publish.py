@@ -16,8 +16,9 @@ from rexchange.errors import (
     ScriptError,
     Unroutable,
 )
+from rexchange.keyspace import Keys
 from rexchange.message import Message, encode_envelope, encode_options
-from rexchange.protocol.publish import Group, publish, route
+from rexchange.protocol.publish import APART, Group, publish, route, store
 
 MIB = 1 << 20
 
@@ -55,6 +56,29 @@ def test_a_mandatory_run_counts_below_zero_and_does_not_mix() -> None:
     must, may = to("a", mandatory=True), to("a")
     made = group(must, must, must, may)
     assert made.args == [2, "logs", "a", b"", -3, *pairs(must, must, must), "logs", "a", b"", 1, *pairs(may)]
+
+
+def test_a_large_body_has_a_run_of_its_own_and_may_be_stored_ahead() -> None:
+    large = b"x" * APART
+    first, second = to("a", body=large), Message(large + b"y", exchange="logs", routing_key="a", priority=2)
+    made = Group([to("a"), first, to("a"), to("a"), second], max_body=MIB, max_call=MIB)
+    options = b"!" + netstring(encode_options(second))
+    runs = [
+        ("logs", "a", b"", 1, *pairs(to("a"))),
+        ("logs", "a", b"", 1, *pairs(first)),
+        ("logs", "a", b"", 2, *pairs(to("a"), to("a"))),
+        ("logs", "a", options, 1, *pairs(second)),
+    ]
+    assert made.args == [4, *(arg for run in runs for arg in run)]
+    assert made.bodies() == [large, large + b"y"]
+    assert group(to("a")).bodies() == []
+
+    call = publish("lane", 3, "token", [made, group(to("b"))], ["12", "f0a"])
+    runs[1] = ("logs", "a", b"@2:12", 1, encode_envelope(first), b"")
+    runs[3] = ("logs", "a", b"@3:f0a" + options, 1, encode_envelope(second), b"")
+    assert list(call.args) == ["lane", 3, "token", 4, *(arg for run in runs for arg in run), *group(to("b")).args]
+    assert made.bodies() == [large, large + b"y"]
+    assert store(Keys(b"v"), "f0a", b"xy") == ["SET", b"rx:{v}:body:f0a", b"xy", "EX", 60]
 
 
 def test_what_else_ends_a_run() -> None:
