@@ -245,12 +245,12 @@ ROWS = [
     Row(consume.restore("q", b"g3", [ENTRY]), {"name": "q", "incarnation": b"g3"}, (b"envelope", b"body", b"1700")),
     Row(
         consume.take("c1", 10, ["q"], [b"g3"], plan=True),
-        {"consumer": "c1", "window": 10, "plan": 1, "wait_ms": 0, "bell": b""},
+        {"consumer": "c1", "window": 10, "plan": 1, "wait_ms": 0, "bell": b"", "partial": 0},
         ("q", b"g3", b"", 0),
     ),
     Row(
         consume.take("c1", 10, ["q"], [b"g3"], wait_ms=500, bell=b"7-0"),
-        {"consumer": "c1", "window": 10, "plan": 0, "wait_ms": 500, "bell": b"7-0"},
+        {"consumer": "c1", "window": 10, "plan": 0, "wait_ms": 500, "bell": b"7-0", "partial": 0},
         ("q", b"g3", b"", 0),
     ),
     Row(

@@ -38,6 +38,8 @@ def test_defaults() -> None:
         "max_batch": 1000,
         "max_call": 16 * 1024 * 1024,
         "settle_delay": seconds(0.005),
+        "confirm": "memory",
+        "confirm_timeout": None,
         "strict": False,
         "redeclare": False,
         "data_dir": None,
