@@ -59,7 +59,7 @@ async def test_a_server_that_is_away_does_not_keep_a_broker_from_closing(
 async def test_nor_does_a_read_that_is_under_way(
     doomed: AsyncBroker, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rexchange._async.link.CLOSE_S", 0.3)
+    monkeypatch.setattr("rexchange._async.trying.CLOSE_S", 0.3)
     monkeypatch.setattr("rexchange._async.consumer.CLOSE_S", 0.3)
     faults = Faults(doomed)
     consumer = doomed.consume("q", prefetch=COUNT)
@@ -99,7 +99,7 @@ async def test_a_consumer_gives_up_after_one_retry_timeout_and_not_after_several
 async def test_a_server_that_answers_is_given_all_the_time_it_needs(
     doomed: AsyncBroker, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rexchange._async.link.CLOSE_S", 0.2)
+    monkeypatch.setattr("rexchange._async.trying.CLOSE_S", 0.2)
     faults = Faults(doomed)
     for _ in range(3):
         await holding(doomed)
