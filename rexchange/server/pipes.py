@@ -8,7 +8,7 @@ socket (sync) or the transport (asyncio). That saves half of a round trip in syn
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, Protocol, cast
 
 import hiredis
@@ -33,7 +33,7 @@ class SyncPipe(Protocol):
         """Whether it is known to be of no use any more, so that nothing need be tried on it."""
         ...
 
-    def pack(self, commands: Iterable[Iterable[Word]]) -> bytes:
+    def pack(self, commands: Sequence[Sequence[Word]]) -> bytes:
         """Encode commands in one piece, for `roundtrip`."""
         ...
 
@@ -50,7 +50,7 @@ class AsyncPipe(Protocol):
         """Whether the server has closed the connection meanwhile."""
         ...
 
-    def pack(self, commands: Iterable[Iterable[Word]]) -> bytes:
+    def pack(self, commands: Sequence[Sequence[Word]]) -> bytes:
         """Encode commands in one piece, for `roundtrip`."""
         ...
 
