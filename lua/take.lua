@@ -60,7 +60,11 @@ for _, queue in ipairs(queues) do
       redis.call("XDEL", prefix .. "wake:" .. queue.name, queue.token)
     end
   end
-  returns.put_back(prefix, queue.name, queue.unseen, queue.counts)
+  if #queue.unseen > 0 then
+    -- What was taken from it meanwhile is another's: claimed back, that one's ack would settle what is handed out here.
+    local own = require("lib.ownership").split(prefix .. "stream:" .. queue.name, consumer, queue.unseen, 1, #queue.unseen)
+    returns.put_back(prefix, queue.name, own, queue.counts)
+  end
 end
 
 local arrivals = require("lib.arrivals")

@@ -11,7 +11,8 @@ key                         type    holds                                       
                                     trace, keyed and untrace (lua/lib/traces.lua),
                                     sweep (of lanes), policies and applied (the number
                                     of their state, and of the one written out last),
-                                    limit (messages)
+                                    limit (messages), touch (for WAIT to wait for:
+                                    rexchange/protocol/confirm.py)
 ``exchanges``               hash    exchange -> record                                  exchange.delete
 ``queues``                  hash    queue -> record                                     queue.delete
 ``bindings:<exchange>``     hash    binding id -> arguments as given                    unbind, delete of either end

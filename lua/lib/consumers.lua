@@ -165,9 +165,13 @@ function M.step_back(prefix, name, consumer)
 end
 
 local function end_use(prefix, name, queue_name, queue, consumer)
+  local was_choosy = redis.call("HEXISTS", prefix .. "choosy", queue_name) == 1
   M.count(prefix, queue_name, consumer, -1)
   require("lib.arrivals").review(prefix, queue_name)
   give_way(prefix, name, queue_name)
+  if was_choosy and redis.call("HEXISTS", prefix .. "choosy", queue_name) == 0 then
+    returns.post(prefix, queue_name) -- those called were called by turns; who is left waits for the queue's own token
+  end
   if redis.call("EXISTS", prefix .. "users:" .. queue_name) == 1 then
     return
   elseif queue.auto_delete then

@@ -150,7 +150,7 @@ class AsyncBase:
         for getter in self._getters.values():
             getter.end()
         await self._session.aclose()
-        for publisher in (self._publisher, *self._confirming.values()):
+        for publisher in [self._publisher, *self._confirming.values()]:
             await publisher.aclose()
         await self._link.aclose()
         if self._release is not None:

@@ -118,7 +118,10 @@ class Convoy(Generic[P]):
             more = True
             while more:
                 async with self._lock:
-                    more = await self._lead(None)
+                    try:
+                        more = await self._lead(None)
+                    except Exception:  # noqa: BLE001 - told to those of this turn; the others still wait for theirs
+                        _log.exception("a call that several shared failed unexpectedly")
         finally:
             self._task = None
 

@@ -12,6 +12,7 @@ from rexchange._async import io
 from rexchange._async.fetching import fetched
 from rexchange._async.wire import ConnectionLost
 from rexchange.protocol import consume
+from rexchange.protocol.call import SessionGone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,7 +95,7 @@ class Reader:
                     return entries
             elif found.entries:
                 self.fresh = True
-                return await self._whole(window, found.entries) if noted else found.entries
+                return await self._whole(found.entries) if noted else found.entries
             if blocking or stopped() or time.monotonic() >= until:
                 return []
             await io.sleep(POLL_S)
@@ -204,19 +205,20 @@ class Reader:
         except ConnectionLost:
             self._client_id = 0
             raise
-        return await self._whole(window, entries)
+        return await self._whole(entries)
 
-    async def _whole(self, window: int, entries: list[Entry]) -> list[Entry]:
-        """Fetch the bodies that are stored for several queues. Where one is gone the server has to say why."""
+    async def _whole(self, entries: list[Entry]) -> list[Entry]:
+        """Fetch the bodies that are stored for several queues."""
         try:
             whole = await fetched(self._link, self._wire, entries)
         except ConnectionLost:
             self._client_id = 0
             raise
-        if whole is not None:
-            return whole
-        self.fresh = False
-        return await self._take(window, [b""] * len(self._names), entries)
+        if whole is None:
+            # They may be another's by now. Registering anew keeps what is still ours and was shown, and gives back the
+            # rest; what the server hands out then has its body, or it says that it is lost.
+            raise SessionGone("a body was gone before it was fetched")
+        return whole
 
     async def _send(self, command: list[Arg], batch: Batch | None = None) -> object:
         """Send a read, verdicts in front of it in the same write."""

@@ -56,7 +56,7 @@ class Means(NamedTuple):
     ready: Callable[[], Awaitable[None]]
     message: Callable[..., Message]
     with_reply_queue: Callable[[Sequence[Message]], Sequence[Message]]
-    reachable: Callable[[Level], Awaitable[Level]]
+    reachable: Callable[[Level, float], Awaitable[Level]]
 
 
 class _Part:
@@ -248,7 +248,7 @@ class AsyncTransaction:
             for part in self._parts.values():
                 part.stakes.announce(part.verdicts)
             await self._means.ready()
-            self._level = await self._means.reachable(self._level)
+            self._level = await self._means.reachable(self._level, deadline)
             # In one order for all, so that two transactions do not wait for each other.
             parts = [self._parts[each] for each in sorted(self._parts)]
             done = await self._with_names_fixed(parts, [], group, deadline)
@@ -287,7 +287,7 @@ class AsyncTransaction:
                     "the caller was cancelled", address=link.address.display, outcome="not_done"
                 )
             made = transaction(lane, number, token, self._commands.words, [row for _, row in rows], group)
-            return confirmed(made, level, link.confirm_ms)
+            return confirmed(made, level, link.confirm_ms(deadline), link.keys.vhost)
 
         done: Done
         done, self._why = await self._means.publisher(level).lane.run(call, deadline)

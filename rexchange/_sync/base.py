@@ -151,7 +151,7 @@ class Base:
         for getter in self._getters.values():
             getter.end()
         self._session.close()
-        for publisher in (self._publisher, *self._confirming.values()):
+        for publisher in [self._publisher, *self._confirming.values()]:
             publisher.close()
         self._link.close()
         if self._release is not None:

@@ -112,8 +112,8 @@ class Convoy(Generic[P]):
             if not acquire(self._lock, until - time.monotonic()):
                 return passenger.done
             try:
-                if not passenger.done:
-                    self._lead(passenger)
+                if not passenger.done and not self._lead(passenger) and not passenger.done:
+                    return False  # the one who took it along was interrupted, and nobody will say what became of it
             finally:
                 self._lock.release()
         return True

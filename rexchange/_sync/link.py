@@ -60,9 +60,8 @@ class Link(Trying):
         self.vhost = vhost
         self.keys = Keys(topology.check_vhost(vhost))
         self.facts: ServerFacts | None = None
-        #: Milliseconds that a publish waits for replicas or the disk.
         patience = settings.confirm_timeout or settings.socket_timeout * 0.6
-        self.confirm_ms = int(patience.total_seconds() * 1000)
+        self._confirm_s = patience.total_seconds()
         self.restore: Callable[[Runner], None] | None = None
         self.commands = self.wire()
         self.closed = False
@@ -124,6 +123,13 @@ class Link(Trying):
             sha = self.address.script(call.script).sha.encode()
             head = self._heads[call.script] = (b"EVALSHA", sha, b"1", self.keys.vhost)
         return [*head, *call.args] if call.opens else [*head, vhost_id or self._vhost_id, *call.args]
+
+    def confirm_ms(self, deadline: float) -> int:
+        """Return how many milliseconds a publish waits for replicas or the disk: the answer has to come in time, too.
+
+        Never 0, with which Redis waits for ever.
+        """
+        return max(1, int(1000 * min(self._confirm_s, 0.6 * self.left(deadline))))
 
     def open(self, deadline: float | None = None) -> None:
         """Connect, look at the server, open the vhost; nothing where that was done.
@@ -208,11 +214,11 @@ class Link(Trying):
             return self._run(call, used, limit, resend)
 
     def _sent(self, call: Call[Any], wire: Wire, within: float, vhost_id: bytes | None = None) -> Reply:
-        """Send a call; return the reply, or both where a command goes behind it (of an error reply that alone)."""
+        """Send a call; return the reply, or all where commands go behind it (of an error reply that alone)."""
         command = self.command(call, vhost_id)
         if not call.then:
             return (wire.roundtrip((command,), within))[0]
-        replies = wire.roundtrip((command, call.then), within)
+        replies = wire.roundtrip((command, *call.then), within)
         return replies[0] if isinstance(replies[0], RedisError) else replies
 
     def once(self, call: Call[T], *, wire: Wire | None = None, deadline: float | None = None) -> T:
@@ -287,7 +293,7 @@ class Link(Trying):
         first: RedisError | ConnectionLost | None = None,
     ) -> T:
         """Run a call as often as it takes. `first`: how the first try ended, where it was made before."""
-        lost = False
+        lost = isinstance(first, ConnectionLost) and first.undecided
 
         def once(within: float) -> Reply:
             nonlocal lost, first

@@ -157,9 +157,11 @@ class Publisher:
         level = self._level
         if level is MEMORY:
             return self.lane.call(lambda lane, number, token: publish(lane, number, token, groups, shares), deadline)
-        timeout_ms = self._link.confirm_ms
+        timeout_ms, vhost_key = self._link.confirm_ms(deadline), self._link.keys.vhost
         answers, why = self.lane.call(
-            lambda lane, number, token: confirmed(publish(lane, number, token, groups, shares), level, timeout_ms),
+            lambda lane, number, token: confirmed(
+                publish(lane, number, token, groups, shares), level, timeout_ms, vhost_key
+            ),
             deadline,
         )
         if why:

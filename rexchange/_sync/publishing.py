@@ -140,7 +140,7 @@ class Publishing(Topology):
         patience = None if wait is None else check_seconds("wait", wait)
         level = self._confirm if confirm is None else read_level(confirm)
         if level is not MEMORY:
-            level = self._reachable(level)
+            level = self._reachable(level, self._link.deadline(seconds))
         if not batch:
             return []
         self._check_batch(batch)
@@ -169,14 +169,15 @@ class Publishing(Topology):
     def _publisher_of(self, level: Level) -> Publisher:
         if level is MEMORY:
             return self._publisher
-        return self._confirming.setdefault(level, Publisher(self._link, level))
+        found = self._confirming.get(level)
+        return self._confirming.setdefault(level, Publisher(self._link, level)) if found is None else found
 
-    def _reachable(self, level: Level) -> Level:
+    def _reachable(self, level: Level, deadline: float) -> Level:
         """Return the level, or that of memory in memory://, which has no more; raises ServerRefused."""
         if level is MEMORY:
             return level
         self._ready()
-        self._link.open()
+        self._link.open(deadline)
         told = self._link.facts
         if told is None or told.kind == "fakeredis":
             return MEMORY

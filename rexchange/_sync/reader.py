@@ -13,6 +13,7 @@ from rexchange._sync import io
 from rexchange._sync.fetching import fetched
 from rexchange._sync.wire import ConnectionLost
 from rexchange.protocol import consume
+from rexchange.protocol.call import SessionGone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,7 +92,7 @@ class Reader:
                     return entries
             elif found.entries:
                 self.fresh = True
-                return self._whole(window, found.entries) if noted else found.entries
+                return self._whole(found.entries) if noted else found.entries
             if blocking or stopped() or time.monotonic() >= until:
                 return []
             io.sleep(POLL_S)
@@ -199,19 +200,20 @@ class Reader:
         except ConnectionLost:
             self._client_id = 0
             raise
-        return self._whole(window, entries)
+        return self._whole(entries)
 
-    def _whole(self, window: int, entries: list[Entry]) -> list[Entry]:
-        """Fetch the bodies that are stored for several queues. Where one is gone the server has to say why."""
+    def _whole(self, entries: list[Entry]) -> list[Entry]:
+        """Fetch the bodies that are stored for several queues."""
         try:
             whole = fetched(self._link, self._wire, entries)
         except ConnectionLost:
             self._client_id = 0
             raise
-        if whole is not None:
-            return whole
-        self.fresh = False
-        return self._take(window, [b""] * len(self._names), entries)
+        if whole is None:
+            # They may be another's by now. Registering anew keeps what is still ours and was shown, and gives back the
+            # rest; what the server hands out then has its body, or it says that it is lost.
+            raise SessionGone("a body was gone before it was fetched")
+        return whole
 
     def _send(self, command: list[Arg], batch: Batch | None = None) -> object:
         """Send a read, verdicts in front of it in the same write."""

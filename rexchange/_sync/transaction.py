@@ -57,7 +57,7 @@ class Means(NamedTuple):
     ready: Callable[[], None]
     message: Callable[..., Message]
     with_reply_queue: Callable[[Sequence[Message]], Sequence[Message]]
-    reachable: Callable[[Level], Level]
+    reachable: Callable[[Level, float], Level]
 
 
 class _Part:
@@ -249,7 +249,7 @@ class Transaction:
             for part in self._parts.values():
                 part.stakes.announce(part.verdicts)
             self._means.ready()
-            self._level = self._means.reachable(self._level)
+            self._level = self._means.reachable(self._level, deadline)
             # In one order for all, so that two transactions do not wait for each other.
             parts = [self._parts[each] for each in sorted(self._parts)]
             done = self._with_names_fixed(parts, [], group, deadline)
@@ -288,7 +288,7 @@ class Transaction:
                     "the caller was cancelled", address=link.address.display, outcome="not_done"
                 )
             made = transaction(lane, number, token, self._commands.words, [row for _, row in rows], group)
-            return confirmed(made, level, link.confirm_ms)
+            return confirmed(made, level, link.confirm_ms(deadline), link.keys.vhost)
 
         done: Done
         done, self._why = self._means.publisher(level).lane.run(call, deadline)

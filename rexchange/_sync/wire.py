@@ -112,7 +112,10 @@ class Wire:
         return self._pipe
 
     def _disconnect(self) -> None:
-        self._pipe = None
+        """End at once: what is not written yet must not be, and a peer that is silent is not asked to agree."""
+        pipe, self._pipe = self._pipe, None
+        if pipe is not None:
+            pipe.abort()
         self._connection.disconnect()
 
     def _look_at(self, error: RedisError) -> None:

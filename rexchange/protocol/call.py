@@ -28,8 +28,8 @@ class Call(Generic[T]):
     args: tuple[Arg, ...]
     decode: Callable[[Reply], T]
     opens: bool = False
-    #: A plain command behind it, in the same write; `decode` is then given both replies.
-    then: tuple[Arg, ...] = ()
+    #: Plain commands behind it, in the same write; `decode` is then given all replies.
+    then: tuple[tuple[Arg, ...], ...] = ()
 
 
 Plan: TypeAlias = Generator[Call[Any], Any, T]

@@ -41,6 +41,10 @@ class SyncPipe(Protocol):
         """Write, and return so many replies; an error reply is one of them, as an exception of redis-py."""
         ...
 
+    def abort(self) -> None:
+        """End without waiting for anybody; then the connection is disconnected."""
+        ...
+
 
 class AsyncPipe(Protocol):
     """The same in asyncio; one that was cancelled is of no use any more."""
@@ -56,6 +60,10 @@ class AsyncPipe(Protocol):
 
     async def roundtrip(self, packed: bytes, count: int) -> list[Any]:
         """Write, and return so many replies."""
+        ...
+
+    def abort(self) -> None:
+        """End without waiting for anybody; then the connection is disconnected."""
         ...
 
 
@@ -93,6 +101,9 @@ class _Socket:
             return [self._reply() for _ in range(count)] if count > 1 else [self._reply()]
         except TimeoutError as error:
             raise RedisTimeoutError(f"no answer within {self._socket.gettimeout():g} s") from error
+
+    def abort(self) -> None:
+        pass  # closing a socket waits for nobody
 
     def _reply(self) -> Any:
         reader = self._reader
@@ -135,6 +146,8 @@ class _Transport(asyncio.Protocol):
         self._transport.write(packed)
         if self._transport.get_write_buffer_size():
             await self._written(timeout)
+            if self._transport.is_closing():  # nobody waited for a reply yet who could have been told
+                raise RedisConnectionError(_CLOSED)
         self._replies, self._count = [], count
         waiter = self._waiter = self._loop.create_future()
         self._watch(timeout)
@@ -144,6 +157,10 @@ class _Transport(asyncio.Protocol):
         finally:
             self._waiter = None
         return self._replies
+
+    def abort(self) -> None:
+        """End now: redis-py's disconnect would wait until all is written, and raise if that takes long."""
+        self._transport.abort()
 
     async def _written(self, timeout: float) -> None:
         try:
@@ -235,6 +252,9 @@ class Plain:
         self._connection.send_packed_command([packed], check_health=False)
         return [self._reply() for _ in range(count)]
 
+    def abort(self) -> None:
+        """Leave it to redis-py."""
+
     def _reply(self) -> Any:
         try:
             return self._connection.read_response(disconnect_on_error=True)
@@ -262,6 +282,9 @@ class AsyncPlain:
             # the moment when the write is done: a cancelled consumer would go on for ever.
             raise asyncio.CancelledError
         return [await self._reply() for _ in range(count)]
+
+    def abort(self) -> None:
+        """Leave it to redis-py."""
 
     async def _reply(self) -> Any:
         try:

@@ -26,12 +26,12 @@ class Pair(NamedTuple):
     replica: Server
 
 
-@pytest.fixture
-def pair() -> Iterator[Pair]:
+@pytest.fixture(params=["redis", "valkey"])
+def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
     with ExitStack() as stack:
-        master = stack.enter_context(running("redis"))
+        master = stack.enter_context(running(request.param))
         line = stack.enter_context(Proxy(master.port))
-        replica = stack.enter_context(running("redis", "--replicaof", "127.0.0.1", str(line.port)))
+        replica = stack.enter_context(running(request.param, "--replicaof", "127.0.0.1", str(line.port)))
         with replica.client() as client:
             wait_until(lambda: client.info("replication").get("master_link_status") == "up", timeout=15)
         yield Pair(master, line, replica)
@@ -91,6 +91,16 @@ def test_a_retry_is_not_confirmed_by_a_connection_that_wrote_nothing(pair: Pair)
         assert rule.done == 1
         pair.line.release()
         assert [message.body for message in messages(broker, "q")] == [b"1", b"2"]
+
+
+def test_a_publish_with_little_time_says_in_that_time_that_it_was_published(pair: Pair) -> None:
+    with Broker(url(pair.master), vhost="v") as broker:
+        broker.declare_queue("q")
+        broker.publish(b"0", routing_key="q", confirm="replicated")
+        pair.line.hold()
+        with pytest.raises(Unconfirmed, match=r"within [1-9]\d\d ms"):
+            broker.publish(b"1", routing_key="q", confirm="replicated", timeout=1)
+        pair.line.release()
 
 
 async def test_callers_who_share_a_call_are_confirmed_together(pair: Pair) -> None:

@@ -137,6 +137,9 @@ class _Pipe:
     def closed(self) -> bool:
         return bool(self._inner.closed)
 
+    def abort(self) -> None:
+        self._inner.abort()
+
     def pack(self, commands: Any) -> Any:
         refusal = self._faults.refusal()
         if refusal is not None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from rexchange.errors import BrokerConnectionError
 from rexchange.testing import async_memory_broker, async_messages, async_wait_until
 
 
@@ -68,3 +69,29 @@ async def test_a_transaction_whose_caller_is_cancelled_before_its_turn_is_not_do
 
         assert task.cancelled()
         assert [message.body for message in await async_messages(broker, "q")] == [b"1"]
+
+
+async def test_a_shared_call_that_fails_unexpectedly_leaves_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with async_memory_broker() as broker:
+        await broker.declare_queue("q")
+        publisher = broker._publisher
+        call = publisher._call
+        late: list[asyncio.Future[int]] = []
+
+        async def fail_once(*args: Any) -> Any:
+            if late:
+                return await call(*args)
+            late.append(asyncio.ensure_future(broker.publish(b"late", routing_key="q")))
+            await async_wait_until(lambda: len(publisher._waiting) == 1)
+            raise ValueError("injected")
+
+        monkeypatch.setattr(publisher, "_call", fail_once)
+        await publisher.lane.lock.acquire()
+        both = [asyncio.ensure_future(broker.publish(b"", routing_key="q")) for _ in range(2)]
+        await async_wait_until(lambda: len(publisher._waiting) == 2)
+        publisher.lane.lock.release()
+
+        told = await asyncio.gather(*both, return_exceptions=True)
+
+        assert [type(error) for error in told] == [BrokerConnectionError] * 2
+        assert await asyncio.wait_for(late[0], 5) == 1

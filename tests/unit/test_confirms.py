@@ -27,8 +27,9 @@ CALL = Call("publish", (b"a",), number)
 def test_a_level_has_a_name_and_waits_by_a_command(text: str, level: Level, command: tuple[Any, ...]) -> None:
     assert read_level(text) == level
     assert level.command(300) == command
-    call = confirmed(CALL, level, 300)
-    assert (call.script, call.args, call.then) == ("publish", (b"a",), command)
+    call = confirmed(CALL, level, 300, b"v")
+    assert (call.script, call.args) == ("publish", (b"a",))
+    assert call.then == ((("HSET", b"v", "touch", 1), command) if command else ())
 
 
 @pytest.mark.parametrize("text", ["", "replicated:0", "replicated:1001", "replicated:x", "disk", None, 2])
@@ -49,11 +50,17 @@ def test_other_names_are_refused(text: object) -> None:
     ],
 )
 def test_what_was_not_reached_is_told(text: str, waited: Any, why: str) -> None:
-    result, told = confirmed(CALL, read_level(text), 300).decode([7, waited])
+    result, told = confirmed(CALL, read_level(text), 300, b"v").decode([7, 0, waited])
     assert result == 7
     assert why in told
     assert bool(told) == bool(why)
 
 
+def test_a_write_that_is_refused_is_nothing_that_a_wait_could_speak_of() -> None:
+    """WAIT would be over at once, where a call that was sent again wrote nothing."""
+    full = MemoryError("OOM command not allowed")
+    assert "OOM" in confirmed(CALL, Level(replicas=1), 300, b"v").decode([7, full, 1])[1]
+
+
 def test_memory_has_nothing_to_wait_for() -> None:
-    assert confirmed(CALL, MEMORY, 300).decode(7) == (7, "")
+    assert confirmed(CALL, MEMORY, 300, b"v").decode(7) == (7, "")

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from rexchange import AsyncBroker, Message
+from rexchange import AsyncBroker, Broker, Delivery, Message
 from rexchange.errors import PublishRefused, StaleDelivery, TopologyLost, Unroutable
 from rexchange.keyspace import Keys
-from rexchange.testing import async_drain, async_messages
+from rexchange.testing import async_drain, async_messages, wait_until
 from tests.conformance.async_.support import Connect
 from tests.support.faults import Faults
 from tests.support.servers import Bare
@@ -272,6 +272,36 @@ async def test_a_body_that_is_gone_is_told_and_its_message_can_be_deleted(
     assert [each.body for each in await async_drain(broker, "q")] == [b"next"]
     assert await broker.purge("twin") == 2
     assert stored(ask, keys) == []
+
+
+async def test_who_finds_bodies_gone_takes_nothing_from_those_who_have_the_messages_now(
+    broker: AsyncBroker, connect: Connect, url: str
+) -> None:
+    await fan(broker, "q", "twin")
+    await broker.publish_many([Message(BODY, exchange="fan"), Message(BODY[1:], exchange="fan")])
+    slow = await connect(ack_timeout=timedelta(milliseconds=100))
+    faults = Faults(slow)
+    with Broker(url, vhost=broker.vhost) as other:
+        taken: list[Delivery] = []
+
+        def overtake() -> None:
+            def given_back() -> bool:
+                other.reap()
+                return next(info for info in other.queues() if info.name == "q").ready == 2
+
+            wait_until(given_back)
+            taken.extend(filter(None, (other.get("q", auto_ack=False) for _ in range(2))))
+
+        rule = faults.during("XREADGROUP", overtake)
+        faults.answer("$3\r\nGET\r\n", [None, None])  # the command: scripts hold the word, too
+
+        assert await slow.consume("q", auto_ack=False, timeout=0.5).next(timeout=0.5) is None
+
+        assert rule.done == 1
+        assert [each.body for each in taken] == [BODY, BODY[1:]]
+        taken[0].ack(wait=True)
+        taken[1].nack(wait=True)
+    assert [(each.body, each.redelivered) for each in await async_drain(broker, "q")] == [(BODY[1:], True)]
 
 
 # --- bodies that are stored ahead of the call that publishes them

@@ -45,6 +45,28 @@ async def abandon(broker: AsyncBroker) -> None:
     await async_wait_until(lambda: not heart.thread.is_alive())
 
 
+async def test_who_consumes_several_queues_goes_on_when_nobody_comes_before_it_any_more(
+    broker: AsyncBroker, connect: Connect
+) -> None:
+    """Who is called by turns has a bell; with the last of them gone the others wait for the queue's own token."""
+    for name in ("q", "other"):
+        await broker.declare_queue(name)
+    async with broker.consume(["q", "other"], auto_ack=False, prefetch=10) as several:
+        assert await body(several) is None
+        waiting = Background(lambda: first(several))
+        await async_wait_until(lambda: is_waiting(several))
+        visitor = await connect()
+        async with visitor.consume("q", auto_ack=False, prefetch=1, priority=5) as preferred:
+            await broker.publish_many(numbered(3))
+            await (await first(preferred)).ack(wait=True)
+
+        found = [await waiting.result(), await first(several)]
+
+        assert [each.body for each in found] == [b"1", b"2"]
+        for each in found:
+            await each.ack(wait=True)
+
+
 # --- single active consumer
 
 

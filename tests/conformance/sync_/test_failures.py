@@ -150,6 +150,24 @@ def test_an_interrupted_publish_tells_its_neighbours(broker: Broker) -> None:
     assert bodies(broker) == [b"1", b"1"]
 
 
+def test_a_publish_whose_reply_is_lost_while_the_broker_is_given_up_may_have_been_done(
+    broker: Broker,
+) -> None:
+    broker.declare_queue("q")
+    broker.publish(b"0", routing_key="q")  # else the server has yet to learn the script
+
+    def give_up() -> None:
+        broker._link._given_up = True  # as closing does, when the server does not answer any more
+        raise RedisConnectionError("cut by the test")
+
+    Faults(broker).during("publish", give_up)
+    with pytest.raises(BrokerConnectionError) as caught:
+        broker.publish(b"1", routing_key="q")
+    assert caught.value.outcome == "unknown"
+    broker._link.forgive()
+    assert bodies(broker) == [b"0", b"1"]
+
+
 def test_two_processes_on_one_lane_lose_and_double_nothing(broker: Broker, connect: Connect) -> None:
     """A snapshot of a virtual machine that runs twice counts on the same lane."""
     broker.declare_queue("q")

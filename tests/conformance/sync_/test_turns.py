@@ -46,6 +46,28 @@ def abandon(broker: Broker) -> None:
     wait_until(lambda: not heart.thread.is_alive())
 
 
+def test_who_consumes_several_queues_goes_on_when_nobody_comes_before_it_any_more(
+    broker: Broker, connect: Connect
+) -> None:
+    """Who is called by turns has a bell; with the last of them gone the others wait for the queue's own token."""
+    for name in ("q", "other"):
+        broker.declare_queue(name)
+    with broker.consume(["q", "other"], auto_ack=False, prefetch=10) as several:
+        assert body(several) is None
+        waiting = Background(lambda: first(several))
+        wait_until(lambda: is_waiting(several))
+        visitor = connect()
+        with visitor.consume("q", auto_ack=False, prefetch=1, priority=5) as preferred:
+            broker.publish_many(numbered(3))
+            (first(preferred)).ack(wait=True)
+
+        found = [waiting.result(), first(several)]
+
+        assert [each.body for each in found] == [b"1", b"2"]
+        for each in found:
+            each.ack(wait=True)
+
+
 # --- single active consumer
 
 
