@@ -9,7 +9,7 @@ from threading import Thread
 import pytest
 
 from rexchange import Broker
-from rexchange.testing import drain
+from rexchange.testing import drain, messages
 from tests.cli.conftest import Cli
 
 
@@ -64,7 +64,7 @@ def test_publish_lines(cli: Cli, broker: Broker, tmp_path: Path) -> None:
     (tmp_path / "lines").write_bytes(b"\r\n".join([*lines[:9], b"", *lines[9:]]))
     done = cli.ok("publish", "events", "mail.x", "--lines", str(tmp_path / "lines"), "--json")
     assert done.json == {"published": 1200, "queued": 1200, "unroutable": 0}
-    assert [found.body for found in drain(broker, "mail")] == lines
+    assert [found.body for found in messages(broker, "mail")] == lines
 
 
 def test_publish_lines_of_standard_input(cli: Cli, broker: Broker) -> None:
