@@ -217,7 +217,7 @@ class Link(Trying):
         command = self.command(call, vhost_id)
         if not call.then:
             return (await wire.roundtrip((command,), within))[0]
-        replies = await wire.roundtrip((command, *call.then), within)
+        replies = await wire.roundtrip((command,), within, call.then)
         return replies[0] if isinstance(replies[0], RedisError) else replies
 
     async def once(self, call: Call[T], *, wire: Wire | None = None, deadline: float | None = None) -> T:

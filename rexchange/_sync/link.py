@@ -218,7 +218,7 @@ class Link(Trying):
         command = self.command(call, vhost_id)
         if not call.then:
             return (wire.roundtrip((command,), within))[0]
-        replies = wire.roundtrip((command, *call.then), within)
+        replies = wire.roundtrip((command,), within, call.then)
         return replies[0] if isinstance(replies[0], RedisError) else replies
 
     def once(self, call: Call[T], *, wire: Wire | None = None, deadline: float | None = None) -> T:

@@ -70,9 +70,12 @@ class Wire:
         #: The way through the connection while it is connected.
         self._pipe: SyncPipe | None = None
 
-    def roundtrip(self, commands: Sequence[Sequence[Arg]], within: float = math.inf) -> list[Reply]:
+    def roundtrip(
+        self, commands: Sequence[Sequence[Arg]], within: float = math.inf, then: Sequence[Sequence[Arg]] = ()
+    ) -> list[Reply]:
         """Send commands in one write and return their replies; an error reply is returned as a ResponseError.
 
+        `then`: what goes behind them on the same connection, once all of them were answered without an error.
         It is given up after `within` seconds, about, or sooner, by the connection's own limits. Raises ConnectionLost.
         """
         # With time for all steps, as nearly always, nothing has to be hurried.
@@ -93,7 +96,10 @@ class Wire:
                 replies = pipe.roundtrip(packed, len(commands))
                 for reply in replies:
                     if isinstance(reply, RedisError):
+                        then = ()
                         self._look_at(reply)
+                if then:
+                    replies += pipe.roundtrip(pipe.pack(then), len(then))
             except Exception as error:
                 self._disconnect()
                 raise ConnectionLost(error, sent=sent) from error

@@ -28,7 +28,7 @@ class Call(Generic[T]):
     args: tuple[Arg, ...]
     decode: Callable[[Reply], T]
     opens: bool = False
-    #: Plain commands behind it, in the same write; `decode` is then given all replies.
+    #: Plain commands behind it on the same connection, unless it is an error; `decode` is then given all replies.
     then: tuple[tuple[Arg, ...], ...] = ()
 
 

@@ -1,8 +1,8 @@
-"""Waiting behind a call, in the same write and on the same connection, for replicas or the disk.
+"""Waiting behind a call, on the same connection, for replicas or the disk.
 
-WAIT and WAITAOF speak of what this connection wrote last. So they travel together, and are sent again together: the
-call is then answered from memory, which writes nothing, or done anew by a master that does not know it. Between them
-goes a write of no meaning: on a new connection that wrote nothing Valkey's WAIT is over at once.
+WAIT and WAITAOF speak of what this connection wrote last. So they follow the call's answer there, and are sent again
+with it: the call is then answered from memory, which writes nothing, or done anew by a master that does not know it.
+Between them goes a write of no meaning: on a new connection that wrote nothing Valkey's WAIT is over at once.
 """
 
 from __future__ import annotations

@@ -103,6 +103,16 @@ def test_a_publish_with_little_time_says_in_that_time_that_it_was_published(pair
         pair.line.release()
 
 
+def test_a_script_that_the_server_has_yet_to_learn_is_not_waited_for(pair: Pair) -> None:
+    """The wait for it would take the time of the wait for the publish, whose outcome would be unknown then."""
+    pair.line.hold()
+    with Broker(url(pair.master), vhost="v") as broker:
+        broker.declare_queue("q")
+        with pytest.raises(Unconfirmed):
+            broker.publish(b"1", routing_key="q", confirm="replicated", timeout=1)
+    pair.line.release()
+
+
 async def test_callers_who_share_a_call_are_confirmed_together(pair: Pair) -> None:
     async with AsyncBroker(url(pair.master), vhost="v", confirm="replicated") as broker:
         await broker.declare_queue("q")
