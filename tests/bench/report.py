@@ -88,13 +88,6 @@ def _settings(peers: Section) -> Iterator[list[str]]:
         yield [one["label"], versions or "not measured", one["publishes"], one["consumes"]]
 
 
-def _budgets(results: Section) -> list[Section]:
-    """Return the rows that tests/bench/budgets measured, and those that only the peers' run has."""
-    measured = list(results.get("budgets", []))
-    known = {row["name"] for row in measured}
-    return measured + [row for row in results.get("peers", {}).get("budgets", []) if row["name"] not in known]
-
-
 def render(results: Section, plots: Path) -> str:
     """Return the part of the document that is figures."""
     machine = results.get("machine", {})
@@ -106,7 +99,7 @@ def render(results: Section, plots: Path) -> str:
     servers = results.get("servers", {})
     if servers:
         parts.append("\n".join(f"- {name}: {_cell(str(what))}" for name, what in servers.items()))
-    budgets = _budgets(results)
+    budgets: list[Section] = results.get("budgets", [])
     if budgets:
         parts += ["### Budgets", figures(tables.BUDGETS_HEAD, tables.budget_rows(budgets))]
         missing = dict.fromkeys(f"- {row['name']}: {_cell(row['why'])}" for row in budgets if "why" in row)

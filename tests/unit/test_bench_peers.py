@@ -12,7 +12,7 @@ import pytest
 
 from tests.bench import report
 from tests.bench.peers import __main__ as command
-from tests.bench.peers import budgets, jobs, rabbit, roster, schedule, session, tables
+from tests.bench.peers import jobs, rabbit, roster, schedule, session, tables
 
 runner: Any = importlib.import_module("tests.bench.peers.contestants.runner")
 BARE, OURS = roster.named(["bare"])[0], roster.named(["rexchange"])[0]
@@ -40,7 +40,7 @@ def a_section(**rates: float) -> dict[str, Any]:
         "rate": 100.0,
     }
     drains = {"rq-fork": drained, "arq": {"label": "arq", "ours": False, "missing": "it | hung"}}
-    section: dict[str, Any] = {
+    return {
         "made": "today",
         "load": 3.0,
         "mode": "full",
@@ -48,7 +48,6 @@ def a_section(**rates: float) -> dict[str, Any]:
         "contestants": contestants,
         "jobs": drains,
     }
-    return {**section, "budgets": budgets.rows(contestants)}
 
 
 def test_each_round_has_everybody_and_begins_with_another() -> None:
@@ -157,14 +156,6 @@ def test_marks_are_those_asked_for_and_then_every_one() -> None:
         assert [runner.MARK.unpack(receive.recv(100))[0] for _ in range(4)] == [1, 4, 5, 6]
 
 
-def test_budgets_are_ratios_with_a_verdict() -> None:
-    rows = {row["name"]: row for row in a_section(rexchange=100, pika=5, kombu_redis=4)["budgets"]}
-    assert (rows["through-pika"]["ratio"], rows["through-pika"]["verdict"]) == (20, "pass")
-    assert (rows["through-kombu"]["ratio"], rows["through-kombu"]["verdict"]) == (25, "short")
-    assert rows["awaited-aio-pika"]["verdict"] == "missing"
-    assert rows["awaited-aio-pika"]["why"] == "rexchange-async: not installed; aio-pika-confirm: not installed"
-
-
 def test_running_some_keeps_the_figures_of_the_others() -> None:
     old = {"contestants": {"bare": 1, "gone": 1, "pika": 1}, "jobs": {"rq-fork": 1}}
     new = {"made": "now", "contestants": {"pika": 2, "rexchange": 2}, "jobs": {}}
@@ -188,29 +179,18 @@ def test_the_report_has_tables_reasons_and_the_plots_that_exist(tmp_path: Path) 
     (tmp_path / "throughput.svg").touch()
     (tmp_path / "growth-depth.svg").touch()
     curve = {"title": "Depth", "x": [1], "series": {}}
-    measured = {"name": "through-pika", "what": "measured", "ratio": 16.0, "budget": 15, "better": "higher"}
-    measured["verdict"] = "pass"
+    measured = {"what": "measured", "ratio": 16.0, "budget": 15, "better": "higher", "verdict": "pass"}
     results = {
         "machine": {"cores": 2},
         "servers": {"peers: RabbitMQ": "no | answer"},
-        "budgets": [
-            {
-                "name": "through-pika",
-                "what": "measured",
-                "ratio": 16.0,
-                "budget": 15,
-                "better": "higher",
-                "verdict": "pass",
-            }
-        ],
+        "budgets": [measured],
         "peers": a_section(rexchange=100_000, pika=50, bare=200_000),
         "growth": [{"name": "depth", **curve}, {"name": "not-drawn", **curve}],
     }
     text = report.render(json.loads(json.dumps(results)), tmp_path)
     assert "| **rexchange** | **100,000** |" in text
     assert text.index("| bare Redis commands") < text.index("| **rexchange**") < text.index("| pika |")
-    assert "| measured | 16.0 | - | ≥ 15 | pass |" in text  # the paired measurement goes before ours
-    assert text.count("over pika + RabbitMQ") == 0
+    assert "| measured | 16.0 | - | ≥ 15 | pass |" in text
     assert "- arq: it \\| hung" in text
     assert "- SAQ: not installed" in text
     assert "](plots/throughput.svg)" in text

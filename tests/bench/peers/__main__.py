@@ -19,7 +19,7 @@ from typing import Any
 from rich.console import Console
 
 from tests.bench import results
-from tests.bench.peers import budgets, jobs, schedule
+from tests.bench.peers import jobs, schedule
 from tests.bench.peers.durable import Durable
 from tests.bench.peers.process import Failed
 from tests.bench.peers.rabbit import Rabbit
@@ -155,7 +155,6 @@ def main() -> int:
     section, servers = measure(contestants, options.amqp, quick=options.quick, refresh=options.refresh, tell=tell)
     if options.only and options.json and options.json.exists():
         section = joined(json.loads(options.json.read_text(encoding="utf-8")).get("peers", {}), section)
-    section["budgets"] = budgets.rows(section["contestants"])
     show(console, section)
     for name, what in servers.items():
         console.print(f"{name}: {what}", highlight=False)

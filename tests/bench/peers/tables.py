@@ -114,4 +114,3 @@ def show(console: Console, section: Section) -> None:
     for label, why in absent(section):
         console.print(f"[red]missing[/] {label}: ", end="")
         console.print(why, markup=False, highlight=False)
-    console.print(_table("budgets", BUDGETS_HEAD, budget_rows(section["budgets"])))
