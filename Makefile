@@ -33,7 +33,7 @@ $(BENCH_READY): $(READY)
 demo: $(READY) ## a broker, a queue, a dead consumer: what rexchange does, with no server to install
 	@$(BIN)/rexchange demo
 
-test: $(READY) ## the quick tests, on an embedded Valkey and on fakeredis (about two minutes)
+test: $(READY) ## the quick tests, on an embedded Valkey and on fakeredis (two to three minutes)
 	@echo "== quick tests (make check runs them all)"
 	@$(if $(SPLIT),$(BIN)/coverage erase,true)
 	@$(BIN)/$(if $(SPLIT),coverage run,python) -m pytest -q -n $(WORKERS) -m "$(QUICK)"
